@@ -15,6 +15,10 @@ _HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:/?#@\s]+)(:[0-9]{1,5})?", re.UNICOD
 _UNAMBIGUOUS_HOST = re.compile(
     r"(\[[^\]]+\]|[0-9]{1,3}(\.[0-9]{1,3}){3}|[^:/?#@\s]+:[0-9]{1,5})(:[0-9]{1,5})?", re.UNICODE
 )
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+ADDRESS_SCHEMES = ("rtsp", "rtsps", "http", "https")
+MANAGED_SCHEMES = (*ADDRESS_SCHEMES, "file", "usb", "synthetic")
+"""Sources that the API accepts and sends to devices: all of the agent's but `gst`."""
 _MIN_MASKED_LENGTH = 4
 """Shorter passwords are masked only inside addresses, since they occur in too many ordinary words."""
 
@@ -98,6 +102,31 @@ def split_login(text: str) -> Login:
     parse_address(text)
     user, colon, password = userinfo.partition(":")
     return Login(f"{scheme}://{location}", unquote(user) or None, unquote(password) if colon else None)
+
+
+def check_managed_source(text: str) -> None:
+    """Raise ValueError, without the text, for a source that the API does not send to a device.
+
+    That is one that no agent can open, a GStreamer pipeline, or one with a secret that cannot be stored sealed.
+    """
+    match = _SCHEME.match(text)
+    scheme = match[1].lower() if match else "file"
+    rest = text[match.end() :] if match else text
+    if scheme == "gst":
+        raise ValueError(
+            "must not be a GStreamer pipeline: its elements can read, write and send anything on the device, so the"
+            " agent takes one from its own agent.toml only"
+        )
+    if scheme not in MANAGED_SCHEMES and rest.startswith("//"):
+        raise ValueError(f"must be a video file, or begin with one of {', '.join(MANAGED_SCHEMES)}")
+    try:
+        if scheme in ADDRESS_SCHEMES:
+            parse_address(text)
+        address = split_login(text).address
+    except ConfigurationError:
+        raise ValueError(f"must be {scheme}://HOST/PATH or {scheme}://USER:PASSWORD@HOST:PORT/PATH") from None
+    if redact(address) != address:
+        raise ValueError("has a secret in its query, which cannot be stored sealed; use username and password")
 
 
 def redact_source(text: str) -> str:

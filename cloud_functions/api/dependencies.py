@@ -16,6 +16,7 @@ from cloud_functions.api.security.permissions import Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.device_commands import CommandPublisher
+from cloud_functions.device_configuration import ConfigurationSender
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.snapshot_store import SnapshotStore
 from shared.clock import Clock
@@ -48,6 +49,11 @@ class Dependencies:
     """Access tokens of users; None if the gateway authorizes callers."""
     health_closables: tuple[Closable, ...] = ()
     """Threads and connections that serve only health checks, in the order in which they are closed."""
+
+    @property
+    def configurations(self) -> ConfigurationSender:
+        """Sends devices their configuration after a change."""
+        return ConfigurationSender(publisher=self.commands, passwords=self.camera_passwords, clock=self.clock)
 
     def close(self) -> None:
         """Close all threads and connections."""

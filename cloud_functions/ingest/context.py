@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher
+from cloud_functions.device_configuration import ConfigurationSender
 from cloud_functions.ingest.dead_letters import DeadLetters
 from cloud_functions.ingest.publish import EventPublisher
 from cloud_functions.observability import Metrics
@@ -22,6 +23,7 @@ class IngestContext:
     publisher: EventPublisher
     dead_letters: DeadLetters
     commands: CommandPublisher
+    configurations: ConfigurationSender
     settings: IngestSettings
     gaps: GapSettings
     metrics: Metrics

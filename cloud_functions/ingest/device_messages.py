@@ -1,4 +1,4 @@
-"""Records heartbeats, statuses and replies, and the sequence gaps that they reveal."""
+"""Records heartbeats, statuses and replies, and what they reveal: sequence gaps, the configuration of a device."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from pydantic_core import to_json
 
 from cloud_functions.db.cameras.health import record_camera_health
 from cloud_functions.db.commands.record import record_reply
+from cloud_functions.db.devices.configurations import (
+    ReplyToConfigure,
+    Report,
+    record_configure_reply,
+    record_reconnection,
+    record_report,
+)
 from cloud_functions.db.devices.sequences import MAX_SEQUENCE, OutboxKey, Range, mark_lost, record_highest_sequence
 from cloud_functions.db.devices.status import HeartbeatRow, record_heartbeat, record_status
 from cloud_functions.db.events.json_size import check_stored_size
@@ -25,7 +32,7 @@ from shared.errors import ContractError
 from shared.events import MAX_EVENT_BYTES, contract_error, holds_nul
 from shared.heartbeat import DeviceStatus, Heartbeat
 from shared.ids import is_uuid
-from shared.redact import redact_values
+from shared.redact import redact, redact_values
 from shared.topics import TopicAddress
 
 log = logging.getLogger(__name__)
@@ -44,12 +51,15 @@ class MessageLimits(NamedTuple):
 
 def record_device_message(
     connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits
-) -> None:
-    """Record one device message in the caller's transaction; raise ContractError if it breaks the contract."""
-    _RECORDERS[address.kind](connection, message, address, limits)
+) -> bool:
+    """Record one device message in the caller's transaction; raise ContractError if it breaks the contract.
+
+    Returns whether the device must be sent its configuration.
+    """
+    return _RECORDERS[address.kind](connection, message, address, limits)
 
 
-def _heartbeat(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> None:
+def _heartbeat(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> bool:
     heartbeat = _parse(Heartbeat, message)
     check_time(heartbeat.timestamp, limits.latest)
     received_at = _received_at(message, limits.now)
@@ -67,6 +77,8 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
     )
     record_heartbeat(connection, row)
     record_camera_health(connection, device_id=address.device_id, heartbeat_json=heartbeat_json, at=received_at)
+    # After the cameras, which are locked first everywhere.
+    is_behind = _record_configuration(connection, address.device_id, heartbeat, at=received_at)
     status = heartbeat.outbox
     outbox = OutboxKey(address.device_id, status.sequence_epoch)
     # Events that are pending on the device are not missing. It sends the oldest first, so the newest are pending.
@@ -74,9 +86,33 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
     if sent > 0:
         record_highest_sequence(connection, outbox, settings, site_id=address.site_id, highest=sent)
     _mark_lost(connection, outbox, status.dropped_ranges, "dropped")
+    return is_behind
 
 
-def _status(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> None:
+def _record_configuration(connection: Connection, device_id: str, heartbeat: Heartbeat, *, at: datetime) -> bool:
+    """Record which configuration the device runs; return whether it should run another one."""
+    configuration = heartbeat.configuration
+    if configuration is None:
+        report = Report(managed=False)
+    else:
+        report = Report(
+            managed=True,
+            public_key=heartbeat.public_key,
+            applied_version=configuration.version,
+            rejected_version=configuration.rejected_version,
+            error=None if configuration.error is None else redact(configuration.error),
+        )
+    recorded = record_report(connection, device_id, report, at=at)
+    if recorded.is_key_new:
+        log.warning(
+            "device %s has a new public key: its cameras' passwords are sealed to it from now on. If the device was"
+            " not installed again, check who has its credentials",
+            device_id,
+        )
+    return recorded.is_behind
+
+
+def _status(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> bool:
     status = _parse(DeviceStatus, message)
     _check_owner(address, site_id=address.site_id, device_id=status.device_id)
     record_status(
@@ -86,10 +122,12 @@ def _status(connection: Connection, message: Message, address: TopicAddress, lim
         status=status.status,
         at=_received_at(message, limits.now),
     )
+    if status.status == "online":
+        record_reconnection(connection, address.device_id)
+    return False  # its heartbeat follows
 
 
-def _reply(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> None:
-    del limits
+def _reply(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> bool:
     reply = _parse(Reply, message)
     _check_owner(address, site_id=reply.site_id, device_id=reply.device_id)
     if reply.sequence_epoch and reply.unavailable:
@@ -107,9 +145,18 @@ def _reply(connection: Connection, message: Message, address: TopicAddress, limi
             status=reply.status,
             reply_json=reply_json,
         )
+    if reply.command == "configure" and reply.config_version is not None:
+        outcome = ReplyToConfigure(
+            ok=reply.status == "ok",
+            applied_version=reply.config_version,
+            rejected_version=reply.rejected_version,
+            error=None if reply.error is None else redact(reply.error),
+        )
+        record_configure_reply(connection, address.device_id, outcome, at=_received_at(message, limits.now))
+    return False
 
 
-_RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, MessageLimits], None]]] = {
+_RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, MessageLimits], bool]]] = {
     "heartbeat": _heartbeat,
     "status": _status,
     "replies": _reply,

@@ -11,12 +11,14 @@ from typing import Any
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
+from cloud_functions.device_configuration import ConfigurationSender
 from cloud_functions.ingest.context import IngestContext
 from cloud_functions.ingest.dead_letters import DeadLetters, NoDeadLetters, SqsDeadLetters
 from cloud_functions.ingest.ingest import Ingest
 from cloud_functions.ingest.publish import EventPublisher, NoPublisher, SnsPublisher
 from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
 from cloud_functions.plates.master_keys import MasterKeys, master_keys
+from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import (
     DatabaseSettings,
@@ -43,16 +45,22 @@ def build_ingest(
     env = Environment(environment)
     settings = IngestSettings.from_environment(env)
     aws = AwsClients()
+    clock = clock or SystemClock()
+    commands = commands or IotCommandPublisher(aws=aws, endpoint_url=settings.iot_data_endpoint)
+    keys = _master_keys(env, aws)
     context = IngestContext(
         database=database or Database.from_settings(DatabaseSettings.from_environment(env), aws=aws),
         publisher=publisher or _publisher(settings, aws),
         dead_letters=dead_letters or _dead_letters(settings, aws),
-        commands=commands or IotCommandPublisher(aws=aws, endpoint_url=settings.iot_data_endpoint),
+        commands=commands,
+        configurations=ConfigurationSender(
+            publisher=commands, passwords=CameraPasswords(master_keys=keys), clock=clock
+        ),
         settings=settings,
         gaps=GapSettings.from_environment(env),
         metrics=metrics or NoMetrics(),
-        clock=clock or SystemClock(),
-        vault=PlateVault(master_keys=_master_keys(env, aws)),
+        clock=clock,
+        vault=PlateVault(master_keys=keys),
     )
     return Ingest(context)
 

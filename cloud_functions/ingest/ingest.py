@@ -73,6 +73,7 @@ class Ingest:
         self._record_device_messages(routed.device_messages, progress)
         self._dead_letter_rejected(progress)
         self._request_missing_events(progress)
+        self._send_configurations(progress)
         self._count(progress)
         return progress.result()
 
@@ -140,8 +141,10 @@ class Ingest:
         for number, (message, address) in enumerate(messages):
             try:
                 with context.database.transaction() as connection:
-                    record_device_message(connection, message, address, limits)
+                    is_behind = record_device_message(connection, message, address, limits)
                 progress.active_devices.add(address.device_id)
+                if is_behind:
+                    progress.devices_to_configure.add(address.device_id)
             except ContractError as error:
                 progress.reject(message, error.reason, str(error))
             except PermanentError as error:
@@ -189,6 +192,18 @@ class Ingest:
             log.warning("deferring the requests for missing events: %s", error)
             return
         context.metrics.count("ResendsRequested", request_resends(context.commands, resends, clock=context.clock))
+
+    def _send_configurations(self, progress: BatchProgress) -> None:
+        """Send their configuration to the devices that just reported another one."""
+        if not progress.devices_to_configure:
+            return
+        context = self._context
+        try:
+            sent = context.configurations.send(context.database.transaction, progress.devices_to_configure)
+        except VedetteError as error:
+            log.warning("deferring the configurations of devices: %s", error)
+            return
+        context.metrics.count("ConfigurationsSent", sent)
 
     def _count(self, progress: BatchProgress) -> None:
         metrics = self._context.metrics

@@ -32,6 +32,8 @@ class BatchProgress:
         self.publications: list[Publication] = []
         self.active_devices: set[str] = set()
         """Devices that sent a heartbeat, status or reply."""
+        self.devices_to_configure: set[str] = set()
+        """Devices whose heartbeat reports another configuration than they should have."""
 
     def reject(self, message: Message, reason: str, detail: str) -> None:
         """Mark a message for the dead letters."""

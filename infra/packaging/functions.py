@@ -19,6 +19,7 @@ _COMMON: Final = ("shared", "cloud_functions/__init__.py", "cloud_functions/aws.
 _WITH_DATABASE: Final = (*_COMMON, "cloud_functions/settings.py", "cloud_functions/db", "cloud_functions/plates")
 _WITH_SNAPSHOTS: Final = ("cloud_functions/object_storage", "cloud_functions/snapshot_store.py")
 _WITH_PRIVACY: Final = (*_WITH_DATABASE, "cloud_functions/privacy")
+_WITH_DEVICES: Final = ("cloud_functions/device_commands.py", "cloud_functions/device_configuration.py")
 LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "cli.py", "kafka", "api_reference.py", "problem_types.py")
 """Not needed by any function: migrations run from a workstation, uvicorn and the Kafka consumer on a server."""
 
@@ -41,7 +42,7 @@ FUNCTIONS: Final = {
     "ingest": FunctionCode(
         handler="cloud_functions.ingest.handler",
         requirements="requirements/lambda-ingest.txt",
-        parts=(*_WITH_PRIVACY, "cloud_functions/device_commands.py", "cloud_functions/ingest"),
+        parts=(*_WITH_PRIVACY, *_WITH_DEVICES, "cloud_functions/ingest"),
     ),
     "fanout": FunctionCode(
         handler="cloud_functions.fanout.handler",
@@ -51,7 +52,7 @@ FUNCTIONS: Final = {
     "api": FunctionCode(
         handler="cloud_functions.api.handler",
         requirements="requirements/lambda-api.txt",
-        parts=(*_WITH_PRIVACY, *_WITH_SNAPSHOTS, "cloud_functions/device_commands.py", "cloud_functions/api"),
+        parts=(*_WITH_PRIVACY, *_WITH_SNAPSHOTS, *_WITH_DEVICES, "cloud_functions/api"),
     ),
     "maintenance": FunctionCode(
         handler="cloud_functions.maintenance.handler",

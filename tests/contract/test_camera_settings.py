@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cloud_functions.api.cameras.requests import SOURCE_SCHEMES
 from edge_agent.camera.source import SCHEMES
 from edge_agent.config import CameraSettings
 from shared.cameras import CameraConfig
+from shared.stream_address import MANAGED_SCHEMES
 
 Schema = dict[str, Any]
 _BOUNDS = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
@@ -97,4 +97,4 @@ def test_the_agent_accepts_what_the_api_stores() -> None:
 
 def test_the_agent_opens_each_kind_of_source_that_the_api_accepts() -> None:
     """All of the agent's but pipelines, which run programs on the device."""
-    assert set(SOURCE_SCHEMES) == set(SCHEMES) - {"gst"}
+    assert set(MANAGED_SCHEMES) == set(SCHEMES) - {"gst"}

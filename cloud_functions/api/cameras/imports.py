@@ -13,6 +13,7 @@ from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.http.problems import FieldError, Problem
 from cloud_functions.db.cameras.changes import SlugTakenError, UnknownGroupError, create_camera
 from cloud_functions.db.cameras.imports import KnownCameras, lock_and_load_cameras
+from cloud_functions.db.devices.configurations import default_device, lock_configurations
 from cloud_functions.db.types import Connection
 from shared.cameras import free_slug, slug_of
 from shared.ids import Uuid7Generator
@@ -31,6 +32,8 @@ class RowReport:
     id: str | None = None
     slug: str | None = None
     errors: tuple[FieldError, ...] = ()
+    device_id: str | None = None
+    """Of a camera that was created."""
 
     def content(self) -> dict[str, Any]:
         """Return the report in the form of ``RowResponse``."""
@@ -52,6 +55,7 @@ def import_rows(
     Raises Problem (422), and so creates none, if a row failed and the request asks for all or nothing.
     """
     known = lock_and_load_cameras(connection)
+    lock_configurations(connection, _devices(connection, rows))
     reports = [_import_row(deps, connection, row, request, known) for row in rows]
     failed = [report for report in reports if report.status == "failed"]
     if failed and request.all_or_nothing:
@@ -89,7 +93,13 @@ def _create(
     except UnknownGroupError:
         raise unknown_group() from None
     known.add(slug=slug, name=camera.name, address=fields.rtsp_url)
-    return RowReport(row.number, row.name, "created", id=str(camera_id), slug=slug)
+    return RowReport(row.number, row.name, "created", id=str(camera_id), slug=slug, device_id=fields.device_id)
+
+
+def _devices(connection: Connection, rows: Sequence[ImportRow]) -> set[str]:
+    """Return the devices whose cameras the rows may change."""
+    devices = {row.camera.device_id for row in rows if row.camera is not None and row.camera.names_device}
+    return {device for device in (*devices, default_device(connection)) if device is not None}
 
 
 def _failed(row: ImportRow, parameter: str, message: str) -> RowReport:

@@ -1,4 +1,4 @@
-"""Turns the body of a request into a row: the login taken out of the address, the password sealed, the group found."""
+"""Turns a request into a row: the login is taken out of the address, the password sealed, group and device found."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.db.cameras.groups import find_group
 from cloud_functions.db.cameras.record import CameraFields
+from cloud_functions.db.devices.configurations import default_device
 from cloud_functions.db.types import Connection
 from shared.errors import ConfigurationError, PermanentError
 
@@ -28,7 +29,7 @@ def new_fields(deps: Dependencies, connection: Connection, body: CameraRequest, 
     """Return the row of a new camera."""
     password = body.login().password
     sealed = None if password is None else seal_password(deps, connection, password, camera_id=camera_id)
-    return _fields(body, sealed, group_id=_group_id(connection, body.group_id))
+    return _fields(connection, body, sealed)
 
 
 def replaced_fields(
@@ -46,7 +47,7 @@ def replaced_fields(
         sealed = None
     else:
         sealed = seal_password(deps, connection, login.password, camera_id=camera_id)
-    return _fields(body, sealed, group_id=_group_id(connection, body.group_id))
+    return _fields(connection, body, sealed)
 
 
 def seal_password(deps: Dependencies, connection: Connection, password: str, *, camera_id: UUID) -> bytes:
@@ -61,15 +62,16 @@ def seal_password(deps: Dependencies, connection: Connection, password: str, *, 
         raise Problem(503, "camera-keys-away", detail) from error
 
 
-def _fields(body: CameraRequest, password_sealed: bytes | None, *, group_id: UUID | None) -> CameraFields:
+def _fields(connection: Connection, body: CameraRequest, password_sealed: bytes | None) -> CameraFields:
     login = body.login()
+    device_id = body.device_id if body.names_device else default_device(connection)
     return CameraFields(
         name=body.name,
         rtsp_url=login.address,
         username=login.username,
         password_sealed=password_sealed,
-        device_id=body.device_id,
-        group_id=group_id,
+        device_id=device_id,
+        group_id=_group_id(connection, body.group_id),
         location=body.location,
         resolution=body.resolution,
         fps=body.fps,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from base64 import b64decode
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
@@ -24,19 +23,12 @@ from cloud_functions.api.http.parameters import Segment, check_one_line
 from cloud_functions.db.cameras.groups import GroupFields
 from cloud_functions.db.cameras.queries import CameraFilter
 from shared.cameras import CameraConfig, CameraStatus, is_slug
-from shared.errors import ConfigurationError
-from shared.redact import redact
-from shared.stream_address import Login, parse_address, split_login
+from shared.stream_address import Login, check_managed_source, split_login
 
 MAX_SETTINGS_BYTES: Final = 64 * 1024
 MAX_PAGE_SIZE: Final = 500
 MAX_PASSWORD: Final = 1000
 
-_ADDRESS_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
-_OTHER_SCHEMES: Final = ("file", "usb", "synthetic")
-SOURCE_SCHEMES: Final = _ADDRESS_SCHEMES + _OTHER_SCHEMES
-"""Sources that the API accepts. `gst` is for the agent's own file only: a pipeline runs programs on the device."""
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 READ_ONLY: Final = frozenset(
     {
         "id",
@@ -44,6 +36,7 @@ READ_ONLY: Final = frozenset(
         "has_password",
         "group_name",
         "config_version",
+        "configuration",
         "last_connected",
         "cameras",
         "version",
@@ -113,7 +106,11 @@ class CameraRequest(_EditableBody):
         description="Password of the camera. Stored sealed, never returned. In a replacement, omitting it keeps the"
         " stored one; null removes it.",
     )
-    device_id: Segment | None = Field(default=None, description="The device whose agent runs the camera.")
+    device_id: Segment | None = Field(
+        default=None,
+        description="The device whose agent runs the camera; null for none. If omitted: the device of the deployment,"
+        " if it has exactly one that obeys the API.",
+    )
     group_id: Segment | None = Field(default=None, description="`id` or `slug` of the camera's group.")
     location: Text | None = Field(default=None, examples=["Main Entrance"])
     resolution: Annotated[str, Field(pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$")] | None = Field(
@@ -157,7 +154,7 @@ class CameraRequest(_EditableBody):
     @field_validator("rtsp_url")
     @classmethod
     def _check_source(cls, text: str) -> str:
-        check_source(text)
+        check_managed_source(check_one_line(text))
         return text
 
     @model_validator(mode="after")
@@ -179,6 +176,11 @@ class CameraRequest(_EditableBody):
         if len(text.encode()) > MAX_SETTINGS_BYTES:
             raise ValueError(f"settings takes more than {MAX_SETTINGS_BYTES // 1024} KiB")
         return self
+
+    @property
+    def names_device(self) -> bool:
+        """Whether the request says which device runs the camera, null included."""
+        return "device_id" in self.model_fields_set
 
     @property
     def keeps_password(self) -> bool:
@@ -320,21 +322,3 @@ class HealthParameters(PageParameters):
     """Selects one page of a camera's health history."""
 
     page_size: int = Field(default=100, ge=1, le=MAX_PAGE_SIZE, description="Number of items per page.")
-
-
-def check_source(text: str) -> None:
-    """Raise ValueError, without the text, if no agent could open it or if it contains a secret in plain text."""
-    check_one_line(text)
-    match = _SCHEME.match(text)
-    scheme = match[1].lower() if match else "file"
-    rest = text[match.end() :] if match else text
-    if scheme not in SOURCE_SCHEMES and (scheme == "gst" or rest.startswith("//")):
-        raise ValueError(f"must be a video file, or begin with one of {', '.join(SOURCE_SCHEMES)}")
-    try:
-        if scheme in _ADDRESS_SCHEMES:
-            parse_address(text)
-        address = split_login(text).address
-    except ConfigurationError:
-        raise ValueError(f"must be {scheme}://HOST/PATH or {scheme}://USER:PASSWORD@HOST:PORT/PATH") from None
-    if redact(address) != address:
-        raise ValueError("has a secret in its query, which cannot be stored sealed; use username and password")

@@ -10,11 +10,26 @@ from cloud_functions.api.http.envelope import EmptyMeta, PageMeta
 from cloud_functions.api.http.responses import DATE_TIME
 from cloud_functions.db.cameras.health import HealthRecord
 from cloud_functions.db.cameras.queries import GroupCounts
-from cloud_functions.db.cameras.record import Camera, CameraGroup
+from cloud_functions.db.cameras.record import Camera, CameraGroup, ConfigurationState
 from shared.cameras import CameraConfig, CameraStatus
 from shared.clock import format_utc
 
 _STATUSES: tuple[CameraStatus, ...] = ("idle", "live", "degraded", "offline")
+
+
+class ConfigurationResponse(BaseModel):
+    """Whether the camera's device runs its cameras as they are stored here. It applies all of them or none."""
+
+    state: ConfigurationState = Field(
+        description="`applied`: the device runs this version. `pending`: it gets it when it is online. `rejected`: it"
+        " keeps the previous one; `error` says why. `no_device`: `device_id` is null. `unmanaged`: the device runs the"
+        " cameras of its own file only."
+    )
+    version: int | None = Field(description="The version that the device should run.")
+    applied_version: int | None = Field(description="The version that the device runs. 0: none yet.")
+    error: str | None = Field(
+        description="Why the version was rejected or cannot be sent, or which cameras of it do not run."
+    )
 
 
 class CameraResponse(BaseModel):
@@ -42,6 +57,7 @@ class CameraResponse(BaseModel):
     retention_days: int | None
     settings: CameraConfig
     config_version: int = Field(description="Version number; each change increases it.")
+    configuration: ConfigurationResponse
     last_connected: str | None = Field(json_schema_extra=DATE_TIME)
     createdAt: str = Field(json_schema_extra=DATE_TIME)  # noqa: N815 - the name in the answer
     updatedAt: str = Field(json_schema_extra=DATE_TIME)  # noqa: N815
@@ -265,6 +281,7 @@ def camera_content(camera: Camera) -> dict[str, Any]:
         "retention_days": fields.retention_days,
         "settings": fields.settings,
         "config_version": camera.config_version,
+        "configuration": camera.configuration._asdict(),
         "last_connected": None if camera.last_connected is None else format_utc(camera.last_connected),
         "createdAt": format_utc(camera.created_at),
         "updatedAt": format_utc(camera.updated_at),

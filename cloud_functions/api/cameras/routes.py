@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Query
 from starlette.responses import Response
 
+from cloud_functions.api.cameras.configuration import send_configurations
 from cloud_functions.api.cameras.logins import new_fields, replaced_fields, unknown_group
 from cloud_functions.api.cameras.requests import (
     CameraListParameters,
@@ -100,7 +101,9 @@ async def post_camera(deps: Deps, body: Annotated[CameraRequest, Body()]) -> Res
             raise unknown_group() from None
         return _existing(find_camera(connection, str(camera_id)))
 
-    return _camera_response(await deps.database.run(write), status=201)
+    camera = await deps.database.run(write)
+    await send_configurations(deps, [camera.fields.device_id])
+    return _camera_response(camera, status=201)
 
 
 @router.get(
@@ -134,7 +137,7 @@ async def put_camera(
     changes. Without it, any version is replaced.
     """
 
-    def write(connection: Connection) -> Camera:
+    def write(connection: Connection) -> tuple[Camera, Camera]:
         stored = _locked(connection, ref, if_match)
         if body.slug not in (None, stored.slug):
             raise invalid_parameter("slug", "cannot be changed: events refer to it", location="body")
@@ -143,9 +146,11 @@ async def put_camera(
             replace_camera(connection, stored.id, fields)
         except UnknownGroupError:
             raise unknown_group() from None
-        return _existing(find_camera(connection, str(stored.id)))
+        return stored, _existing(find_camera(connection, str(stored.id)))
 
-    return _camera_response(await deps.database.run(write))
+    before, camera = await deps.database.run(write)
+    await send_configurations(deps, [before.fields.device_id, camera.fields.device_id])
+    return _camera_response(camera)
 
 
 @router.delete(
@@ -165,6 +170,7 @@ async def remove_camera(deps: Deps, ref: CameraRef, if_match: IfMatchHeader) -> 
         return stored
 
     deleted = await deps.database.run(write)
+    await send_configurations(deps, [deleted.fields.device_id])
     return envelope_response({"id": str(deleted.id), "message": f"Camera {deleted.slug} deleted. Its events stay."})
 
 
@@ -186,7 +192,9 @@ async def patch_state(
         set_state(connection, stored.id, is_active=body.is_active, enable_detection=body.enable_detection)
         return _existing(find_camera(connection, str(stored.id)))
 
-    return _camera_response(await deps.database.run(write))
+    camera = await deps.database.run(write)
+    await send_configurations(deps, [camera.fields.device_id])
+    return _camera_response(camera)
 
 
 @router.get(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from cloud_functions.api.cameras.camera_file import COLUMNS, CREDENTIAL_COLUMNS, csv_file, read_rows
+from cloud_functions.api.cameras.configuration import send_configurations
 from cloud_functions.api.cameras.imports import import_rows
 from cloud_functions.api.cameras.requests import ExportParameters, ImportRequest
 from cloud_functions.api.cameras.responses import ImportEnvelope
@@ -95,6 +96,7 @@ async def post_import(deps: Deps, body: Annotated[ImportRequest, Depends(import_
     except ValueError as error:
         raise invalid_parameter("data", str(error).removeprefix("data: "), location="body") from None
     reports = await deps.database.run(lambda connection: import_rows(deps, connection, rows, body))
+    await send_configurations(deps, [report.device_id for report in reports])
     counts = {status: sum(report.status == status for report in reports) for status in ("created", "skipped", "failed")}
     return envelope_response({"total": len(reports), **counts, "rows": [report.content() for report in reports]})
 

@@ -1,4 +1,8 @@
-"""Creates, changes and deletes cameras. Each change raises ``config_version``."""
+"""Creates, changes and deletes cameras. Each change raises ``config_version``, and a trigger its device's version.
+
+A change of one camera locks the camera, then the configurations of its devices in the order of their ids. An import,
+which cannot keep to that order, first takes alone the advisory lock that the other changes share.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,8 @@ WHERE id = %(id)s
 """
 _LOCK: Final = "SELECT id, config_version FROM cameras WHERE "
 _MAX_ATTEMPTS: Final = 20
+_CHANGES_LOCK: Final = 8459402180
+"""Advisory lock that changes of single cameras share, and that an import takes alone."""
 
 
 class UnknownGroupError(Exception):
@@ -59,6 +65,7 @@ def create_camera(connection: Connection, camera_id: UUID, given: CameraFields, 
         SlugTakenError: ``exact``, and the slug is in use.
         UnknownGroupError: the group does not exist.
     """
+    connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_CHANGES_LOCK])
     for _ in range(_MAX_ATTEMPTS):
         chosen = slug if exact else free_slug(slug, _taken_slugs(connection, slug).__contains__)
         values = _values(given) | {"id": camera_id, "slug": chosen}
@@ -75,9 +82,18 @@ def create_camera(connection: Connection, camera_id: UUID, given: CameraFields, 
 
 def lock_camera(connection: Connection, ref: str) -> CameraVersion | None:
     """Lock the camera with this id or slug against other changes; None if there is none."""
+    connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_CHANGES_LOCK])
     condition = "id = %s::uuid FOR NO KEY UPDATE" if is_uuid(ref) else "slug = %s FOR NO KEY UPDATE"
     row = connection.execute(_LOCK + condition, [ref]).fetchone()
     return None if row is None else CameraVersion(*row)
+
+
+def lock_for_import(connection: Connection) -> None:
+    """Lock cameras against all other changes until the end of the transaction. Must be its first lock.
+
+    Two imports at once could both create a camera that neither found, or lock their devices in opposite orders.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [_CHANGES_LOCK])
 
 
 def replace_camera(connection: Connection, camera_id: UUID, given: CameraFields) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from cloud_functions.db.cameras.changes import lock_for_import
 from cloud_functions.db.types import Connection
-
-_IMPORT_LOCK: Final = 8459402180
-"""Advisory lock: one import at a time, so that two of them do not both create a camera that neither found."""
 
 
 class KnownCameras(NamedTuple):
@@ -31,8 +29,8 @@ class KnownCameras(NamedTuple):
 
 
 def lock_and_load_cameras(connection: Connection) -> KnownCameras:
-    """Wait for other imports to end, and return what is known of all cameras."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", [_IMPORT_LOCK])
+    """Wait for other imports and changes of cameras to end, and return what is known of all cameras."""
+    lock_for_import(connection)
     known = KnownCameras(set(), set(), set())
     for slug, name, address in connection.execute("SELECT slug, name, rtsp_url FROM cameras"):
         known.add(slug=slug, name=name, address=address)

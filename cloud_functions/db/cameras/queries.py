@@ -6,25 +6,43 @@ from dataclasses import dataclass
 from typing import Final, LiteralString, NamedTuple
 from uuid import UUID
 
-from cloud_functions.db.cameras.record import WITH_STATE_OF_ID, WITH_STATE_OF_SLUG, WITH_STATES, Camera, CameraFields
+from cloud_functions.db.cameras.record import (
+    WITH_STATE_OF_ID,
+    WITH_STATE_OF_SLUG,
+    WITH_STATES,
+    Camera,
+    CameraConfiguration,
+    CameraFields,
+    ConfigurationState,
+)
 from cloud_functions.db.types import Connection, Row
 from shared.ids import is_uuid
 
 _COLUMNS: Final = """
+CASE WHEN s.device_id IS NULL THEN 'no_device'
+     WHEN NOT known.managed THEN 'unmanaged'
+     WHEN known.applied_version = known.version THEN 'applied'
+     WHEN known.rejected_version = known.version THEN 'rejected'
+     ELSE 'pending' END,
+known.version, known.applied_version, known.error, known.send_error,
 s.id, s.slug, g.name, g.slug, s.config_version, s.last_connected, s.created_at, s.updated_at,
 s.name, s.rtsp_url, s.username, s.password_sealed, s.device_id, s.group_id, s.location, s.resolution, s.fps, s.codec,
 s.is_active, s.enable_detection, s.detection_sensitivity, s.retention_days, s.settings
 """
 _FROM: Final = "FROM states AS s LEFT JOIN camera_groups AS g ON g.id = s.group_id"
-_FIND_BY_ID: Final = WITH_STATE_OF_ID + "SELECT s.status, " + _COLUMNS + _FROM + " WHERE s.id = %(ref)s::uuid"
-_FIND_BY_SLUG: Final = WITH_STATE_OF_SLUG + "SELECT s.status, " + _COLUMNS + _FROM + " WHERE s.slug = %(ref)s"
+_CONFIGURATION: Final = " LEFT JOIN device_configurations AS known ON known.device_id = s.device_id"
+_FIND: Final = "SELECT s.status, " + _COLUMNS + _FROM + _CONFIGURATION
+_FIND_BY_ID: Final = WITH_STATE_OF_ID + _FIND + " WHERE s.id = %(ref)s::uuid"
+_FIND_BY_SLUG: Final = WITH_STATE_OF_SLUG + _FIND + " WHERE s.slug = %(ref)s"
 # Counting and sorting carry each row that they work on: here only ids, and the page's cameras are read afterwards.
 _PAGE_START: Final = ", page AS (SELECT row_number() OVER (ORDER BY "
 _PAGE_COLUMNS: Final = ") AS place, count(*) OVER () AS total, s.id, s.status " + _FROM
 _PAGE_END: Final = (
     " ORDER BY place LIMIT %(limit)s OFFSET %(offset)s) SELECT page.total, page.status, "
     + _COLUMNS
-    + "FROM page JOIN cameras AS s ON s.id = page.id LEFT JOIN camera_groups AS g ON g.id = s.group_id ORDER BY place"
+    + "FROM page JOIN cameras AS s ON s.id = page.id LEFT JOIN camera_groups AS g ON g.id = s.group_id"
+    + _CONFIGURATION
+    + " ORDER BY place"
 )
 _COUNTS: Final = (
     WITH_STATES
@@ -130,12 +148,14 @@ def _escaped(text: str) -> str:
 
 
 def _camera(row: Row) -> Camera:
-    status, number, slug, group_name, group_slug, version, last_connected, created_at, updated_at, *fields = row
+    status, *configuration = row[:6]
+    number, slug, group_name, group_slug, version, last_connected, created_at, updated_at, *fields = row[6:]
     return Camera(
         id=number,
         slug=slug,
         fields=CameraFields(*fields),
         status=status,
+        configuration=_configuration(*configuration),
         group_name=group_name,
         group_slug=group_slug,
         config_version=version,
@@ -143,3 +163,14 @@ def _camera(row: Row) -> Camera:
         created_at=created_at,
         updated_at=updated_at,
     )
+
+
+def _configuration(
+    state: ConfigurationState,
+    version: int | None,
+    applied_version: int | None,
+    error: str | None,
+    send_error: str | None,
+) -> CameraConfiguration:
+    errors = {"pending": send_error, "rejected": error, "applied": error}
+    return CameraConfiguration(state, version, applied_version, errors.get(state))

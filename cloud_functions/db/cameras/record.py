@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 # The state of the cameras that agents report, from one pass over the devices. Reading it for each camera would parse
@@ -63,14 +63,31 @@ class CameraFields:
     settings: dict[str, Any]
 
 
+ConfigurationState = Literal["applied", "pending", "rejected", "no_device", "unmanaged"]
+"""``no_device``: no agent runs the camera. ``unmanaged``: its device runs the cameras of its own file only."""
+
+
+class CameraConfiguration(NamedTuple):
+    """Whether the device of a camera runs the cameras as they are stored. A device applies all of them or none."""
+
+    state: ConfigurationState
+    version: int | None
+    """The version that the device should run; None without a device."""
+    applied_version: int | None
+    """The version that it runs; 0: none yet; None: it has not said."""
+    error: str | None
+    """Why the version was rejected or cannot be sent, or which of its cameras do not run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A stored camera and its current status."""
+    """A stored camera, its current status and what its device makes of it."""
 
     id: UUID
     slug: str
     fields: CameraFields
     status: str
+    configuration: CameraConfiguration
     group_name: str | None
     group_slug: str | None
     config_version: int
