@@ -250,7 +250,7 @@ class CommandDispatcher:
             error, fields = self._outcome(command, waited=waited, in_progress=in_progress)
         except NotReadyError as not_ready:
             if not waited:
-                logger.info("the command %s is not ready: %s", command.command, not_ready)
+                logger.info("the command %s waits: %s", command.command, not_ready)
             with self._lock:
                 self._not_ready.append(_Waiting(command, in_progress=isinstance(not_ready, InProgressError)))
             return

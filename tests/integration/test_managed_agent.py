@@ -6,6 +6,8 @@ import itertools
 import json
 import random
 import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +17,8 @@ from urllib.parse import quote
 import pytest
 
 from cloud_functions.privacy.sealed_box import seal_password
-from edge_agent.device.configuration_store import FILE_NAME, StoredConfiguration
+from edge_agent.device.configuration_store import FILE_NAME, ConfigurationStore, StoredConfiguration
+from shared.commands import MAX_COMMAND_BYTES, ConfigureCommand
 from tests.integration.test_agent_restart import AgentProcess
 from tests.support.backing_services import BrokerFixture
 from tests.support.clips import numbered
@@ -209,6 +212,53 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new_configuration(
         assert device.configure(version, camera)["status"] == "ok"
         assert device.stored().version == version
     assert "cannot be used" not in device.agent.log.read_text()
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from edge_agent.device.configuration_store import ConfigurationStore, StoredConfiguration
+from shared.cameras import DeviceCamera
+
+store = ConfigurationStore(Path(sys.argv[1]))
+for version in itertools.count(int(sys.argv[2])):
+    cameras = [DeviceCamera(camera_id=f"camera-{n}", source="usb:0", username=str(version)) for n in range(400)]
+    store.prepare(StoredConfiguration(version=version, cameras=cameras)).commit()
+    print(version, flush=True)
+"""
+
+
+def test_a_kill_while_the_file_is_written_leaves_a_complete_one(tmp_path: Path) -> None:
+    """A process that only writes is killed at random points; all cameras of the file are of one version."""
+    generator, version = random.Random(14), 0
+    for _ in range(12):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), str(version + 1)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        ) as writer:
+            assert writer.stdout is not None
+            assert int(writer.stdout.readline()) == version + 1
+            pause(generator.uniform(0.0, 0.1))
+            writer.kill()
+            written = [version + 1, *(int(line) for line in writer.stdout if line.endswith("\n"))]
+        stored = ConfigurationStore(tmp_path).load()
+        assert stored is not None
+        assert stored.version in {written[-1], written[-1] + 1}
+        assert [camera.username for camera in stored.cameras] == [str(stored.version)] * 400
+        version = stored.version
+
+
+def test_a_configuration_of_the_largest_size_arrives(new_device: Callable[..., ManagedDevice]) -> None:
+    """A command just below 120 KiB passes the broker and the agent."""
+    device = new_device()
+    device.start()
+    cameras = [_camera(f"camera-{n}", f"/recordings/{'x' * 1000}.mp4", enabled=False) for n in range(107)]
+    command = ConfigureCommand.model_validate({"command_id": "c-1", "version": 1, "cameras": cameras})
+    assert 0.9 * MAX_COMMAND_BYTES < len(command.model_dump_json(exclude_none=True)) < MAX_COMMAND_BYTES
+    assert device.configure(1, *cameras)["status"] == "ok"
+    assert len(device.stored().cameras) == len(cameras)
 
 
 def test_a_damaged_file_starts_without_cameras_and_is_sent_again(new_device: Callable[..., ManagedDevice]) -> None:
