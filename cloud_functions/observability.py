@@ -6,12 +6,17 @@ Powertools. Its tracer is not used, because importing it takes 315 ms.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from shared.errors import ConfigurationError
+
 NAMESPACE: Final = "Vedette"
+_TEXT_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s (request %(request_id)s)"
 _IN_LAMBDA: Final = "AWS_LAMBDA_FUNCTION_NAME"
 
 
@@ -76,8 +81,10 @@ def build_metrics(*, service: str, variables: Mapping[str, str]) -> Metrics:
     return EmbeddedMetrics(service=service) if _IN_LAMBDA in variables else NoMetrics()
 
 
-def configure_logging(*, service: str, variables: Mapping[str, str]) -> None:
+def configure_logging(*, service: str, variables: Mapping[str, str], filters: Sequence[logging.Filter] = ()) -> None:
     """Inside Lambda, log to stdout as JSON with the name of the service; elsewhere do nothing.
+
+    ``filters`` may add fields to records, such as the id of the request.
 
     ``LOG_LEVEL`` sets the level (default INFO). The loggers of the AWS libraries stay at WARNING, because at lower
     levels they log secrets.
@@ -89,7 +96,51 @@ def configure_logging(*, service: str, variables: Mapping[str, str]) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LambdaPowertoolsFormatter(service=service))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(variables.get("LOG_LEVEL", "INFO").upper())
+    root.handlers[:] = []
+    _install(handler, filters, level=variables.get("LOG_LEVEL", "INFO"))
+
+
+def configure_server_logging(*, log_format: str, level: str, filters: Sequence[logging.Filter] = ()) -> None:
+    """On a server, log to stderr: one line for each record, as ``text`` or ``json``.
+
+    Nothing changes if the process has configured logging already. Raises ConfigurationError for another format (the
+    variable LOG_FORMAT) or an unknown level (LOG_LEVEL).
+    """
+    if log_format not in {"text", "json"}:
+        raise ConfigurationError("LOG_FORMAT must be text or json")
+    if level.upper() not in logging.getLevelNamesMapping():
+        raise ConfigurationError(f"LOG_LEVEL must be one of {', '.join(logging.getLevelNamesMapping())}")
+    if logging.getLogger().handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT_FORMAT, defaults={"request_id": "-"})
+    )
+    _install(handler, filters, level=level)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object for each record: time, level, logger, message, request id, and the traceback of an error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, str] = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if (request_id := getattr(record, "request_id", None)) is not None:
+            fields["request_id"] = request_id
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False)
+
+
+def _install(handler: logging.Handler, filters: Sequence[logging.Filter], *, level: str) -> None:
+    for one in filters:
+        handler.addFilter(one)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
     for name in ("boto3", "botocore", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)

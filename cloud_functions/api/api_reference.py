@@ -36,6 +36,10 @@ CONVENTIONS: Final = """
   Responses use UTC with `Z`.
 - `HEAD` is supported wherever `GET` is. A `405` response lists the supported methods of the path in `Allow`.
 - A trailing slash makes no difference: `/api/events/` returns the same response as `/api/events`, without a redirect.
+- `X-Request-ID` of a response, and `request_id` of a problem, identify the request in the server's log. A client may
+  send an id of its own.
+- JSON responses of 2 KB and more are compressed for clients that send `Accept-Encoding: gzip`.
+- `CORS_ORIGINS` names the origins whose pages may read responses in a browser. There are none by default.
 - Images have an `ETag`. If `If-None-Match` names it, the response is a `304`.
 - On a server, a `GET` request is cancelled if its client disconnects, and its query is cancelled in the database.
   Requests that change data always run to completion.

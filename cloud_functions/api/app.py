@@ -22,7 +22,9 @@ from cloud_functions.api.events import export as event_export
 from cloud_functions.api.events import routes as events
 from cloud_functions.api.health import routes as health
 from cloud_functions.api.http.docs_pages import add_docs_pages
+from cloud_functions.api.http.middleware.compression import CompressionMiddleware
 from cloud_functions.api.http.problems import install_error_handlers, record_static_paths
+from cloud_functions.api.http.request_ids import RequestIdMiddleware
 from cloud_functions.api.http.semantics_middleware import HttpSemanticsMiddleware
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.openapi import DESCRIPTION, ENVELOPED_RESPONSES, PROBLEM_RESPONSES, TAGS, openapi_document
@@ -83,7 +85,9 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
     app.include_router(alpr.router, responses=PROBLEM_RESPONSES)
     add_docs_pages(app, assets=docs_assets)
     record_static_paths(app)
+    app.add_middleware(CompressionMiddleware)
     app.add_middleware(HttpSemanticsMiddleware, root_path=root_path)
+    app.add_middleware(RequestIdMiddleware)
     app.openapi = lambda: openapi_document(app, root_path)
     return app
 

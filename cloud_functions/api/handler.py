@@ -86,22 +86,24 @@ def within_limit(result: dict[str, Any], event: LambdaEvent) -> dict[str, Any]:
 def _too_large(event: LambdaEvent, *, enveloped: bool) -> tuple[dict[str, Any], str]:
     """Return the error for a response that is too large, and its media type."""
     code, message = "answer-too-large", "The response is too large. Request fewer items at a time."
+    request_id = str(event.get("requestContext", {}).get("requestId", ""))
     if enveloped:
-        request_id = str(event.get("requestContext", {}).get("requestId", ""))
         return error_envelope(code=code, message=message, details=(), request_id=request_id), "application/json"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     problem = {"type": TYPE_PREFIX + code, "title": status.phrase, "status": status.value, "detail": message}
+    problem["request_id"] = request_id
     return problem, PROBLEM_MEDIA_TYPE
 
 
 def lambda_app_from_environment() -> FastAPI:
     """Return the application with the settings of the environment. Imports it here, so that the module loads fast."""
+    from cloud_functions.api.http.request_ids import RequestIdFilter
     from cloud_functions.api.settings import ApiSettings
     from cloud_functions.api.wiring import lambda_app
     from cloud_functions.observability import configure_logging
     from cloud_functions.settings import warn_of_obsolete_variables
 
-    configure_logging(service="api", variables=os.environ)
+    configure_logging(service="api", variables=os.environ, filters=[RequestIdFilter()])
     warn_of_obsolete_variables()
     return lambda_app(ApiSettings.from_environment())
 

@@ -1,7 +1,13 @@
-"""The OpenAPI document of the API, with problem documents in place of FastAPI's own error models."""
+"""The OpenAPI document of the API, with problem documents in place of FastAPI's own error models.
+
+``python -m cloud_functions.api.openapi`` prints it.
+"""
 
 from __future__ import annotations
 
+import importlib
+import json
+import sys
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -12,7 +18,9 @@ from fastapi.routing import iter_route_contexts
 from cloud_functions.api.cameras.requests import ImportRequest
 from cloud_functions.api.http.envelope import ErrorEnvelope, error_description
 from cloud_functions.api.http.problems import ProblemDocument, problem_description
+from cloud_functions.api.openapi_examples import add_examples
 from cloud_functions.api.security.permissions import conditional_permissions, required_permission
+from cloud_functions.settings import DatabaseSettings
 
 DESCRIPTION: Final = """
 Events of cameras, their annotated snapshots, number plates and watch-lists; the cameras themselves.
@@ -24,6 +32,8 @@ Events of cameras, their annotated snapshots, number plates and watch-lists; the
   under `/cameras` and `/commands` are in the envelope of those responses instead.
 - An unknown or repeated query parameter is an error on every route, so that a misspelled condition cannot widen the
   result. A repeated key in a JSON body is an error too.
+- A response has its request's id in `X-Request-ID`, as a problem has in `request_id`. A client may choose the id.
+- Large JSON responses are compressed for clients that send `Accept-Encoding: gzip`.
 - HEAD is supported wherever GET is. A response with an `ETag` is a 304 if `If-None-Match` names it.
 - A trailing slash makes no difference.
 """
@@ -102,6 +112,7 @@ def openapi_document(app: FastAPI, root_path: str) -> dict[str, Any]:
         dependants = _dependants_by_operation(app)
         for operation in (operation for path in document["paths"].values() for operation in path.values()):
             _complete(operation, dependants)
+        add_examples(document)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -142,3 +153,16 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     variants = [variant for variant in schema.get("anyOf", ()) if variant != {"type": "null"}]
     merged = {**schema, **variants[0]} if len(variants) == 1 else schema
     return {key: value for key, value in merged.items() if key not in ("title", "anyOf" if variants else "title")}
+
+
+def main() -> None:
+    """Print the document. No service is needed."""
+    # By name: the application imports this module.
+    settings = importlib.import_module("cloud_functions.api.settings")
+    wiring = importlib.import_module("cloud_functions.api.wiring")
+    app = wiring.lambda_app(settings.ApiSettings(database=DatabaseSettings(), bucket="snapshots"))
+    sys.stdout.write(json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

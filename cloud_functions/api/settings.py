@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Self, cast, get_args
@@ -10,6 +11,10 @@ from cloud_functions.settings import DatabaseSettings, Environment, PlateSetting
 from shared.errors import ConfigurationError
 
 Authentication = Literal["gateway", "users"]
+_ORIGIN: Final = re.compile(
+    r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::[1-9][0-9]{0,4})?", re.ASCII
+)
+ANY_ORIGIN: Final = "*"
 _AUTHENTICATIONS: Final = get_args(Authentication)
 
 
@@ -28,6 +33,9 @@ class ApiSettings:
     """Path prefix that a gateway removes from requests, for example the stage of a REST API."""
     allowed_hosts: tuple[str, ...] = ()
     """DNS names that a server (not Lambda) accepts in ``Host``, besides localhost and IP addresses."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may read responses; ``*`` alone is every origin, without cookies. On AWS, an HTTP API has a
+    configuration of its own."""
     authentication: Authentication = "gateway"
     """Who authorizes callers. ``gateway``: what is in front of the API; every request that reaches it is allowed.
     ``users``: the API itself, by access tokens of users and by API keys."""
@@ -52,7 +60,23 @@ class ApiSettings:
             iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
             root_path=env.text("API_ROOT_PATH", ""),
             allowed_hosts=tuple(env.text("ALLOWED_HOSTS", "").replace(",", " ").split()),
+            cors_origins=parse_origins(env.text("CORS_ORIGINS", "")),
             authentication=cast("Authentication", authentication),
             anonymous_role=anonymous_role,
             plates=PlateSettings.from_environment(env),
         )
+
+
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Return the origins in a list with commas or spaces: ``https://app.example``, or ``*`` alone for every origin.
+
+    Raises ConfigurationError for anything else, such as an origin with a path.
+    """
+    origins = tuple(origin.lower().rstrip("/") for origin in text.replace(",", " ").split())
+    if ANY_ORIGIN in origins:
+        if len(origins) > 1:
+            raise ConfigurationError("CORS_ORIGINS: * allows every origin, so it must be alone")
+        return origins
+    if invalid := [origin for origin in origins if _ORIGIN.fullmatch(origin) is None]:
+        raise ConfigurationError(f"CORS_ORIGINS: {invalid[0][:100]!r} is not an origin such as https://app.example")
+    return origins

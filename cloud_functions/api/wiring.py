@@ -22,9 +22,11 @@ from cloud_functions.api.backends.health_probes import (
 from cloud_functions.api.backends.reply_signals import ListeningReplySignals, PolledReplySignals
 from cloud_functions.api.backends.thread_pool import InlineThreadPool, ServerThreadPool, ThreadPool
 from cloud_functions.api.dependencies import Dependencies
-from cloud_functions.api.http.disconnect import CancelOnDisconnectMiddleware
 from cloud_functions.api.http.docs_pages import packaged_assets
 from cloud_functions.api.http.limits import LAMBDA_LIMITS, SERVER_LIMITS, Limits
+from cloud_functions.api.http.middleware.cors import CorsMiddleware
+from cloud_functions.api.http.middleware.disconnect import CancelOnDisconnectMiddleware
+from cloud_functions.api.http.request_ids import RequestIdFilter
 from cloud_functions.api.security.origin_middleware import OriginCheckMiddleware
 from cloud_functions.api.security.permissions import AllowAll, Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
@@ -36,10 +38,11 @@ from cloud_functions.api.settings import ApiSettings
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database, connector
 from cloud_functions.device_commands import IotCommandPublisher
+from cloud_functions.observability import configure_server_logging
 from cloud_functions.plates.master_keys import master_keys
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.privacy.vault import PlateVault
-from cloud_functions.settings import warn_of_obsolete_variables
+from cloud_functions.settings import Environment, warn_of_obsolete_variables
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError
@@ -56,6 +59,10 @@ def lambda_app(settings: ApiSettings) -> FastAPI:
 
 def server_app_from_environment() -> FastAPI:
     """Return the application for uvicorn with the settings of the environment."""
+    env = Environment()
+    configure_server_logging(
+        log_format=env.text("LOG_FORMAT", "text"), level=env.text("LOG_LEVEL", "INFO"), filters=[RequestIdFilter()]
+    )
     warn_of_obsolete_variables()
     return server_app(ApiSettings.from_environment())
 
@@ -75,7 +82,9 @@ def server_app(settings: ApiSettings, *, threads: int = 8) -> FastAPI:
         authorizer=AllowAll(),
     )
     app.add_middleware(CancelOnDisconnectMiddleware)
-    app.add_middleware(OriginCheckMiddleware, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(
+        OriginCheckMiddleware, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.cors_origins
+    )
     return app
 
 
@@ -121,7 +130,10 @@ def _app(
         camera_passwords=CameraPasswords(master_keys=keys),
         tokens=tokens,
     )
-    return create_app(dependencies=dependencies, docs_assets=packaged_assets(), root_path=settings.root_path)
+    app = create_app(dependencies=dependencies, docs_assets=packaged_assets(), root_path=settings.root_path)
+    if settings.cors_origins:
+        app.add_middleware(CorsMiddleware, origins=settings.cors_origins)
+    return app
 
 
 def _authorizer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,6 +124,8 @@ class ApiCalls:
         headers |= {name: values[-1] for name, values in result.get("multiValueHeaders", {}).items()}
         text = result.get("body", "")
         content = base64.b64decode(text) if result["isBase64Encoded"] else text.encode()
+        if headers.get("content-encoding") == "gzip":
+            content = gzip.decompress(content)
         return Answer(status=result["statusCode"], headers=headers, body=content)
 
 

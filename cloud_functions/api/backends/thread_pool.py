@@ -7,6 +7,7 @@ loop's thread saves 0.5 ms. uvicorn handles many requests at once, so blocking c
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
@@ -43,7 +44,8 @@ class ServerThreadPool:
         self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="api-thread")
 
     async def run(self, call: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        context = contextvars.copy_context()  # holds the id of the request, for log lines
+        return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: context.run(call))
 
     def close(self) -> None:
         self._executor.shutdown(wait=True)

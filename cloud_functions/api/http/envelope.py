@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
-from uuid import uuid4
 
 from fastapi import Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-_REQUEST_ID: Final = "vedette.request_id"
 _OPENING: Final = '{"success": '
 
 
@@ -92,12 +90,3 @@ def uses_envelope(request: Request) -> bool:
 def is_enveloped(body: str) -> bool:
     """Return whether the text of a response is an envelope."""
     return body.startswith(_OPENING)
-
-
-def request_id(request: Request) -> str:
-    """Return the id of the request: that of API Gateway, or one that is generated once for each request."""
-    known: str | None = request.scope.get(_REQUEST_ID)
-    if known is None:
-        context = request.scope.get("aws.event", {}).get("requestContext", {})
-        known = request.scope[_REQUEST_ID] = str(context.get("requestId") or uuid4())
-    return known

@@ -21,7 +21,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
-from cloud_functions.api.http.envelope import error_envelope, request_id, uses_envelope
+from cloud_functions.api.http.envelope import error_envelope, uses_envelope
+from cloud_functions.api.http.request_ids import REQUEST_ID_HEADER, request_id_of
 from shared.errors import TransientError, VedetteError
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class ProblemDocument(BaseModel):
     status: int
     detail: str
     instance: str = Field(description="Path of the request.")
+    request_id: str = Field(description="Id of the request: also in `X-Request-ID` and in the server's log.")
     errors: list[dict[str, str]] | None = Field(
         default=None,
         description="Invalid parameters: `parameter`, `location` (query, path, body or header) and `message` of each.",
@@ -86,11 +88,10 @@ def invalid_parameter(parameter: str, message: str, *, location: str = "query") 
 
 def problem_response(request: Request, problem: Problem) -> Response:
     """Return the response for ``problem``: a problem document, or an envelope where the path has one."""
-    headers = {"Cache-Control": "no-store", **(problem.headers or {})}
+    request_id = request_id_of(request.scope)
+    headers = {"Cache-Control": "no-store", REQUEST_ID_HEADER: request_id, **(problem.headers or {})}
     if uses_envelope(request):
-        body = error_envelope(
-            code=problem.kind, message=problem.detail, details=problem.errors, request_id=request_id(request)
-        )
+        body = error_envelope(code=problem.kind, message=problem.detail, details=problem.errors, request_id=request_id)
         return Response(json.dumps(body), problem.status, headers=headers, media_type="application/json")
     status = HTTPStatus(problem.status)
     document: dict[str, Any] = {
@@ -99,6 +100,7 @@ def problem_response(request: Request, problem: Problem) -> Response:
         "status": problem.status,
         "detail": problem.detail,
         "instance": quote(request.url.path),
+        "request_id": request_id,
     }
     if problem.errors:
         document["errors"] = list(problem.errors)
@@ -200,7 +202,8 @@ async def _on_vedette_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed (request %s)", request.method, _route(request), request_id(request), exc_info=error)
+    request_id = request_id_of(request.scope)
+    logger.error("%s %s failed (request %s)", request.method, _route(request), request_id, exc_info=error)
     detail = "The request failed because of an internal error. The server log has the details."
     return problem_response(request, Problem(500, "internal-error", detail))
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 IS_HEAD = "vedette.head"
 """Scope key of a HEAD request, which routes receive as GET. A streaming response can skip its body."""
@@ -28,7 +32,16 @@ class HttpSemanticsMiddleware:
         is_head = scope["method"] == "HEAD"
         if is_head:
             inner |= {"method": "GET", IS_HEAD: True}
-        await self._app(inner, receive, _ResponseSender(scope, send, drops_body=is_head))
+        sender = _ResponseSender(scope, send, drops_body=is_head)
+        began_s = time.perf_counter()
+        try:
+            await self._app(inner, receive, sender)
+        finally:
+            # The path template: the path itself may contain a plate, which must not be logged.
+            route = getattr(inner.get("route"), "path", "unknown path")
+            log.info(
+                "%s %s: %s in %.1f ms", scope["method"], route, sender.status, 1000 * (time.perf_counter() - began_s)
+            )
 
 
 class _ResponseSender:
@@ -38,6 +51,8 @@ class _ResponseSender:
         self._scope = scope
         self._send = send
         self._drops_body = drops_body
+        self.status = 500
+        """Status that was sent; 500 while none has been."""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -55,6 +70,7 @@ class _ResponseSender:
             for name in _REMOVED_FROM_304:
                 del headers[name]
             self._drops_body = True
+        self.status = message["status"]
 
 
 def _without_trailing_slash(scope: Scope, root_path: str) -> dict[str, Any]:

@@ -14,19 +14,26 @@ from urllib.parse import urlsplit
 
 
 def refusal(
-    *, hosts: Sequence[str], origins: Sequence[str], allowed_hosts: Collection[str] = (), scheme: str = "http"
+    *,
+    hosts: Sequence[str],
+    origins: Sequence[str],
+    allowed_hosts: Collection[str] = (),
+    allowed_origins: Collection[str] = (),
+    scheme: str = "http",
 ) -> str | None:
     """Return why a request with these ``Host`` and ``Origin`` headers must be rejected, or None to accept it.
 
     A host is accepted if it is an IP address (rebinding needs a DNS name), ``localhost`` or one of ``allowed_hosts``.
-    An origin is accepted if it equals the host, is on this machine, or is on one of ``allowed_hosts``. Clients other
-    than browsers send no origin.
+    An origin is accepted if it equals the host, is on this machine, is on one of ``allowed_hosts``, or is one of
+    ``allowed_origins`` (``*`` is every origin). Clients other than browsers send no origin.
     """
     for host in hosts:
         name = _hostname(host)
         if name is None or not (_is_local_name(name) or _is_address(name) or name in allowed_hosts):
             return f"{_printable(host)} in the Host header is not a name of this server"
     for origin in origins:
+        if "*" in allowed_origins or origin.lower() in allowed_origins:
+            continue
         if any(_same_origin(origin, f"{scheme}://{host}") for host in hosts):
             continue
         name = _origin_hostname(origin)

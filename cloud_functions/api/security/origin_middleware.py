@@ -15,9 +15,12 @@ from cloud_functions.api.security.origin_check import refusal
 class OriginCheckMiddleware:
     """Rejects requests that ``refusal`` gives a reason for: HTTP with 403, WebSockets with close code 1008."""
 
-    def __init__(self, app: ASGIApp, *, allowed_hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, *, allowed_hosts: Collection[str] = (), allowed_origins: Collection[str] = ()
+    ) -> None:
         self._app = app
         self._allowed_hosts = frozenset(name.lower().rstrip(".") for name in allowed_hosts)
+        self._allowed_origins = frozenset(allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         reason = self._refusal(scope) if scope["type"] in {"http", "websocket"} else None
@@ -26,7 +29,8 @@ class OriginCheckMiddleware:
         elif scope["type"] == "websocket":
             await WebSocketClose(code=1008, reason=reason[:100])(scope, receive, send)
         else:
-            detail = f"Request rejected: {reason}. To allow it, add the host name to ALLOWED_HOSTS."
+            remedy = "add the host name to ALLOWED_HOSTS, or the origin to CORS_ORIGINS"
+            detail = f"Request rejected: {reason}. To allow it, {remedy}."
             await problem_response(Request(scope), Problem(403, "foreign-origin", detail))(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> str | None:
@@ -35,6 +39,7 @@ class OriginCheckMiddleware:
             hosts=_header_values(scope, b"host"),
             origins=_header_values(scope, b"origin"),
             allowed_hosts=self._allowed_hosts,
+            allowed_origins=self._allowed_origins,
             scheme=scheme,
         )
 

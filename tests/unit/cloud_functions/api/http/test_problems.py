@@ -41,6 +41,7 @@ def test_an_unknown_path_is_a_404(api: ApiCalls) -> None:
         "status": 404,
         "detail": "This path does not exist. /docs lists all paths.",
         "instance": "/api/nothing",
+        "request_id": answer.headers["x-request-id"],
     }
 
 
