@@ -121,6 +121,9 @@ def _permissions(operations: list[tuple[str, Document]]) -> Iterator[str]:
         )
         roles = ", ".join(role for role, permissions in ROLES.items() if permission in permissions)
         yield f"| `{permission}` | {description} | {roles} | {routes} |\n"
+    closed = [f"`{route}`" for route, operation in operations if operation.get("x-camera-groups") == "rejected"]
+    yield "\nCallers who are limited to camera groups are rejected (`limited-to-groups`) by the routes that concern"
+    yield f" more than their cameras: {', '.join(closed)}.\n"
 
 
 def _problem_types() -> Iterator[str]:

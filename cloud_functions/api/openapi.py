@@ -19,7 +19,7 @@ from cloud_functions.api.cameras.requests import ImportRequest
 from cloud_functions.api.http.envelope import ErrorEnvelope, error_description
 from cloud_functions.api.http.problems import ProblemDocument, problem_description
 from cloud_functions.api.openapi_examples import add_examples
-from cloud_functions.api.security.permissions import conditional_permissions, required_permission
+from cloud_functions.api.security.permissions import conditional_permissions, group_limit, required_permission
 from cloud_functions.settings import DatabaseSettings
 
 DESCRIPTION: Final = """
@@ -137,6 +137,7 @@ def _complete(operation: dict[str, Any], dependants: dict[str, Dependant]) -> No
     if permission is not None:
         operation["x-permission"] = permission
         operation["security"] = _SECURITY
+        operation["x-camera-groups"] = group_limit(dependant)
         access = _ENVELOPED_ACCESS_RESPONSES if enveloped else _ACCESS_RESPONSES
         operation["responses"] = {**access, **operation["responses"]}
     if conditional := conditional_permissions(dependant):

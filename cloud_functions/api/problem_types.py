@@ -27,7 +27,10 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         ),
         "forbidden": ProblemType(403, "The caller does not have the permission that the request needs."),
         "limited-to-groups": ProblemType(
-            403, "The caller is limited to camera groups, and the route does not apply that limit yet."
+            403, "The caller is limited to camera groups, and the route concerns more than their cameras."
+        ),
+        "outside-groups": ProblemType(
+            403, "The request would put a camera outside of the camera groups that the caller is limited to."
         ),
         "not-a-user": ProblemType(403, "Only a user has a password: the caller is an API key, or anonymous."),
         "foreign-origin": ProblemType(403, "A server rejected the `Host` or `Origin` header. See `ALLOWED_HOSTS`."),

@@ -12,9 +12,11 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from psycopg import sql
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from cloud_functions.db.cameras.scope import CAMERA_ID_IN_SCOPE, CameraScope
 from cloud_functions.db.events.insert import EventRow, insert_events
 from cloud_functions.db.plates.queries import PlateFilter, find_plate, newest_plates
 from cloud_functions.db.plates.record import PlateEvent
@@ -29,6 +31,17 @@ from shared.plates import normalize_plate
 from shared.storage_keys import check_image_key
 
 _new_event_id: Final = Uuid7Generator()
+_STATS: Final = (
+    "SELECT total_events, unique_plates, active_cameras, avg_confidence, avg_latency_ms FROM plate_events_stats"
+)
+# The same as the view, for the cameras of a scope. Distinct plates are not counted by camera, so their reads are read.
+_STATS_IN_SCOPE: Final = sql.SQL("""
+SELECT COALESCE(sum(events), 0)::bigint, (SELECT count(DISTINCT plate_normalized_text) FROM plate_events WHERE {scope}),
+       count(DISTINCT camera_id),
+       (sum(confidence_micros) / 1000000 / NULLIF(sum(events), 0))::double precision,
+       (sum(latency_micros) / 1000 / NULLIF(sum(latency_events), 0))::double precision
+FROM plate_camera_counts WHERE events > 0 AND {scope}
+""").format(scope=sql.SQL(CAMERA_ID_IN_SCOPE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +154,13 @@ def get_recent_events(connection: Connection, *, limit: int = 100, offset: int =
     return newest_plates(connection, PlateFilter(), limit=limit, offset=offset)
 
 
-def get_stats(connection: Connection) -> PlateStats:
-    """Return totals and averages over all reads, from rollups: takes milliseconds regardless of the number of reads."""
-    row = connection.execute(
-        "SELECT total_events, unique_plates, active_cameras, avg_confidence, avg_latency_ms FROM plate_events_stats"
-    ).fetchone()
+def get_stats(connection: Connection, *, scope: CameraScope | None = None) -> PlateStats:
+    """Return totals and averages, from rollups: takes milliseconds regardless of the number of reads.
+
+    With ``scope`` the distinct plates are counted from the reads of its cameras, in time proportional to their number.
+    """
+    query = _STATS if scope is None else _STATS_IN_SCOPE
+    row = connection.execute(query, None if scope is None else scope.parameters).fetchone()
     return PlateStats(0, 0, 0, None, None) if row is None else PlateStats(*row)
 
 

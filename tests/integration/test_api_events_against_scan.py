@@ -7,20 +7,28 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloud_functions.db.cameras.changes import create_camera
+from cloud_functions.db.cameras.groups import GroupFields, create_group
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.events.counts import count_events
 from cloud_functions.db.events.filter import EventFilter
 from cloud_functions.db.events.queries import events_after, numbered_page, page_after
 from cloud_functions.db.events.statistics import event_stats
 from tests.support.api_calls import NOON, store, stored_event
 from tests.support.backing_services import PostgresFixture
+from tests.support.camera_groups import camera_fields
 
 CAMERAS = ["camera-1", "camera-2", "camera-3"]
+GROUP_OF = {"camera-1": "entrances", "camera-2": "yards"}
+"""The groups of two cameras; the third one is in none."""
+SCOPES = [("entrances",), ("yards",), ("entrances", "yards"), ("other",), ()]
 CLASSES = ["person", "car", "dog", "zebra"]
 ZONES = ["gate", "yard"]
 FIRST = NOON - timedelta(days=35)  # covers two months
@@ -73,6 +81,10 @@ def connection(postgres: PostgresFixture, events: list[Event]) -> Iterator[psyco
     url = postgres.server.url_of(name)
     with psycopg.connect(url, autocommit=True) as setup:
         setup.execute("SELECT events_ensure_partition(%s)", [FIRST])
+        for camera, group in GROUP_OF.items():
+            group_id = uuid4()
+            create_group(setup, group_id, GroupFields(group), slug=group)
+            create_camera(setup, uuid4(), camera_fields(camera, group_id=group_id), slug=camera, exact=True)
     for event, number in zip(events, store(url, events), strict=True):
         event["id"] = number
     with psycopg.connect(url, autocommit=True) as setup:
@@ -100,6 +112,7 @@ FILTERS = st.builds(
     plate=st.sampled_from([None, None, None, None, "B3"]),
     start=st.one_of(st.none(), MOMENTS),
     end=st.one_of(st.none(), MOMENTS),
+    scope=st.one_of(st.none(), st.sampled_from(SCOPES).map(CameraScope)),
 )
 MANY_EXAMPLES = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -129,7 +142,8 @@ def _matches(event: Event, event_filter: EventFilter) -> bool:
     data = event["event_data"]
     zone = event_filter.zone is None or event_filter.zone in (*data.get("zones", []), data.get("zone"))
     plate = event_filter.plate is None or data.get("plate_normalized") == event_filter.plate
-    return names_match and in_time and object_matches and zone and plate
+    scope = event_filter.scope is None or GROUP_OF.get(event["camera_id"]) in event_filter.scope.groups
+    return names_match and in_time and object_matches and zone and plate and scope
 
 
 def _scan(events: list[Event], event_filter: EventFilter) -> list[Event]:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from cloud_functions.api.http.list_parameters import TimeRangeParameters
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.plates.queries import PlateFilter
 
 MAX_ROWS = 1000
@@ -32,6 +33,6 @@ class PlateParameters(RecentParameters):
 class CameraParameters(RecentParameters, TimeRangeParameters):
     """Parameters of ``GET /events/camera/{camera_id}``."""
 
-    def plate_filter(self, camera_id: str) -> PlateFilter:
-        """Return the conditions, for one camera."""
-        return PlateFilter(camera_id=camera_id, start=self.start_time, end=self.exclusive_end)
+    def plate_filter(self, camera_id: str, *, scope: CameraScope | None) -> PlateFilter:
+        """Return the conditions, for one camera, within the caller's limit to camera groups."""
+        return PlateFilter(scope=scope, camera_id=camera_id, start=self.start_time, end=self.exclusive_end)

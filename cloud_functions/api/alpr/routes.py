@@ -21,7 +21,7 @@ from cloud_functions.api.http.parameters import PlatePath, Segment, plate_in_pat
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.responses import text_response
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
 from cloud_functions.db.plates.alpr_rows import ImageAddresses, alpr_row, image_addresses
 from cloud_functions.db.plates.queries import PlateFilter, find_plate, newest_plates
@@ -29,7 +29,7 @@ from cloud_functions.db.plates.record import PlateEvent
 from cloud_functions.db.types import Connection
 
 router = APIRouter(prefix="/events", tags=["Plates"], route_class=StrictRoute)
-_READ = Depends(require("events:read"))
+Reader = Annotated[Principal, Depends(require_in_scope("events:read"))]
 
 
 class _Found(NamedTuple):
@@ -41,32 +41,36 @@ class _Found(NamedTuple):
     "/recent",
     name="recent_plate_rows",
     response_model=list[PlateRowResponse],
-    dependencies=[_READ],
     summary="List the newest plate reads",
 )
 async def recent_rows(
-    request: Request, deps: Deps, params: Annotated[RecentParameters, Query()], may_read: MayReadPlates
+    caller: Reader,
+    request: Request,
+    deps: Deps,
+    params: Annotated[RecentParameters, Query()],
+    may_read: MayReadPlates,
 ) -> Response:
     """The newest plate reads of all cameras, under the column names of ALPR storage services."""
-    return await _rows(request, deps, PlateFilter(), limit=params.limit, may_read=may_read)
+    return await _rows(request, deps, PlateFilter(scope=caller.scope), limit=params.limit, may_read=may_read)
 
 
 @router.get(
     "/plate/{text}",
     name="plate_rows",
     response_model=list[PlateRowResponse],
-    dependencies=[_READ],
     summary="List the reads of a plate",
 )
 async def plate_rows(
+    caller: Reader,
     request: Request,
     deps: Deps,
+    *,
     text: PlatePath,
     params: Annotated[PlateParameters, Query()],
     may_read: MayReadPlates,
 ) -> Response:
     """Reads of one complete plate, newest first."""
-    plate_filter = PlateFilter(plate=plate_in_path(text))
+    plate_filter = PlateFilter(scope=caller.scope, plate=plate_in_path(text))
     return await _rows(request, deps, plate_filter, limit=params.limit, offset=params.offset, may_read=may_read)
 
 
@@ -74,28 +78,30 @@ async def plate_rows(
     "/camera/{camera_id}",
     name="camera_plate_rows",
     response_model=list[PlateRowResponse],
-    dependencies=[_READ],
     summary="List the plate reads of a camera",
 )
 async def camera_rows(
+    caller: Reader,
     request: Request,
     deps: Deps,
+    *,
     camera_id: Annotated[Segment, Path(description="Identifier of the camera.", examples=["camera-1"])],
     params: Annotated[CameraParameters, Query()],
     may_read: MayReadPlates,
 ) -> Response:
     """Plate reads of one camera, newest first."""
-    return await _rows(request, deps, params.plate_filter(camera_id), limit=params.limit, may_read=may_read)
+    plate_filter = params.plate_filter(camera_id, scope=caller.scope)
+    return await _rows(request, deps, plate_filter, limit=params.limit, may_read=may_read)
 
 
 @router.get(
     "/{event_id}",
     name="plate_row",
     response_model=PlateRowResponse,
-    dependencies=[_READ],
     summary="Get one plate read",
 )
 async def get_row(
+    caller: Reader,
     request: Request,
     deps: Deps,
     event_id: Annotated[UUID, Path(description="`event_id` of the event.")],
@@ -104,7 +110,7 @@ async def get_row(
     """The plate read of the `anpr` event with this UUID."""
 
     def read(connection: Connection) -> _Found:
-        found = find_plate(connection, event_id)
+        found = find_plate(connection, event_id, scope=caller.scope)
         reads = deps.plate_access.reads(connection, [] if found is None else [found], may_read=may_read)
         return _Found(reads, image_addresses(connection, reads))
 

@@ -22,13 +22,12 @@ from cloud_functions.api.dependencies import Deps
 from cloud_functions.api.http.envelope import envelope_response
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import Principal, require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.db.cameras.queries import find_camera
 from cloud_functions.db.cameras.record import Camera
 from shared.commands import Reply, TestConnectionCommand
 
 router = APIRouter(prefix="/cameras", tags=["Cameras"], route_class=StrictRoute)
-_READ = Depends(require("cameras:read"))
 _REPLY_TIME_S: Final = 3.0
 """Time for the way of the command and the reply, besides the time that the device has for the test."""
 _ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
@@ -44,17 +43,17 @@ _ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
     summary="Test the connection to a camera",
 )
 async def post_connection_test(
+    caller: Annotated[Principal, Depends(require_in_scope("cameras:read"))],
     request: Request,
     deps: Deps,
     ref: CameraRef,
-    principal: Annotated[Principal, _READ],
     body: Annotated[ConnectionTestRequest, Body()] = ConnectionTestRequest(),  # noqa: B008 - frozen
 ) -> Response:
     """The camera's device opens the stream a second time, with the login that it has, and reads a picture.
 
     A test that fails is a 200 with `success` false and its `cause`. The device tests the camera as it runs it now.
     """
-    camera = await deps.database.run(lambda connection: find_camera(connection, ref))
+    camera = await deps.database.run(lambda connection: find_camera(connection, ref, scope=caller.scope))
     if camera is None:
         raise Problem(404, "camera-not-found", "There is no camera with this id or slug.")
     question = DeviceQuestion(
@@ -65,7 +64,7 @@ async def post_connection_test(
             check_credentials=body.check_credentials,
         ),
         device_id=camera.fields.device_id,
-        requested_by=principal.name,
+        requested_by=caller.name,
         timeout_s=body.timeout_seconds + _REPLY_TIME_S,
         is_abandoned=request.is_disconnected,
     )

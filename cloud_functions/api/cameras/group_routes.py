@@ -20,7 +20,7 @@ from cloud_functions.api.http.envelope import envelope_response, error_descripti
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.http.versions import IfMatch, IfMatchHeader, entity_tag
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, outside_groups, require_in_scope
 from cloud_functions.db.cameras.groups import (
     GroupNameTakenError,
     create_group,
@@ -31,13 +31,14 @@ from cloud_functions.db.cameras.groups import (
     replace_group,
 )
 from cloud_functions.db.cameras.record import CameraGroup
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.types import Connection
 from shared.cameras import slug_of
 from shared.ids import Uuid7Generator
 
 router = APIRouter(prefix="/cameras/groups", tags=["Cameras"], route_class=StrictRoute)
-_READ = Depends(require("groups:read"))
-_WRITE = Depends(require("groups:write"))
+Reader = Annotated[Principal, Depends(require_in_scope("groups:read"))]
+Writer = Annotated[Principal, Depends(require_in_scope("groups:write"))]
 _new_id = Uuid7Generator()
 Result = TypeVar("Result")
 
@@ -47,13 +48,11 @@ _CHANGED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get(
-    "", name="list_camera_groups", response_model=GroupListEnvelope, dependencies=[_READ], summary="List groups"
-)
-async def get_groups(deps: Deps, params: Annotated[PageParameters, Query()]) -> Response:
+@router.get("", name="list_camera_groups", response_model=GroupListEnvelope, summary="List groups")
+async def get_groups(caller: Reader, deps: Deps, params: Annotated[PageParameters, Query()]) -> Response:
     """Camera groups sorted by name, each with its number of cameras."""
     groups, total = await deps.database.run(
-        lambda connection: list_groups(connection, limit=params.page_size, offset=params.offset)
+        lambda connection: list_groups(connection, limit=params.page_size, offset=params.offset, scope=caller.scope)
     )
     meta = page_meta(page=params.page, page_size=params.page_size, total=total)
     return envelope_response([group_content(group) for group in groups], meta=meta)
@@ -65,11 +64,15 @@ async def get_groups(deps: Deps, params: Annotated[PageParameters, Query()]) -> 
     status_code=201,
     response_model=GroupEnvelope,
     responses=_NAME_TAKEN,
-    dependencies=[_WRITE],
     summary="Create a group",
 )
-async def post_group(deps: Deps, body: Annotated[GroupRequest, Body()]) -> Response:
-    """Create a group without cameras. Its name must be unique, in any case of its letters (409 otherwise)."""
+async def post_group(caller: Writer, deps: Deps, body: Annotated[GroupRequest, Body()]) -> Response:
+    """Create a group without cameras. Its name must be unique, in any case of its letters (409 otherwise).
+
+    A caller who is limited to camera groups cannot create one (403).
+    """
+    if caller.scope is not None:
+        raise outside_groups("You are limited to camera groups, so you cannot create another one.")
     slug = slug_of(body.name, fallback="group")
     if body.slug not in (None, slug):
         raise invalid_parameter("slug", "is derived from the name; omit it", location="body")
@@ -82,12 +85,11 @@ async def post_group(deps: Deps, body: Annotated[GroupRequest, Body()]) -> Respo
     return _group_response(await _run_with_unique_name(deps, write), status=201)
 
 
-@router.get(
-    "/{group}", name="get_camera_group", response_model=GroupEnvelope, dependencies=[_READ], summary="Get a group"
-)
-async def get_group(deps: Deps, ref: GroupRef) -> Response:
+@router.get("/{group}", name="get_camera_group", response_model=GroupEnvelope, summary="Get a group")
+async def get_group(caller: Reader, deps: Deps, ref: GroupRef) -> Response:
     """The group with this id or slug. The response has an `ETag`, for `If-Match`."""
-    return _group_response(_existing(await deps.database.run(lambda connection: find_group(connection, ref))))
+    found = await deps.database.run(lambda connection: find_group(connection, ref, scope=caller.scope))
+    return _group_response(_existing(found))
 
 
 @router.put(
@@ -95,16 +97,15 @@ async def get_group(deps: Deps, ref: GroupRef) -> Response:
     name="replace_camera_group",
     response_model=GroupEnvelope,
     responses=_NAME_TAKEN | _CHANGED,
-    dependencies=[_WRITE],
     summary="Replace a group",
 )
 async def put_group(
-    deps: Deps, ref: GroupRef, if_match: IfMatchHeader, body: Annotated[GroupRequest, Body()]
+    caller: Writer, deps: Deps, ref: GroupRef, if_match: IfMatchHeader, body: Annotated[GroupRequest, Body()]
 ) -> Response:
     """Replace name, description and location. The slug and the cameras of the group do not change."""
 
     def write(connection: Connection) -> CameraGroup:
-        stored = _locked(connection, ref, if_match)
+        stored = _locked(connection, ref, if_match, caller.scope)
         if body.slug not in (None, stored.slug):
             raise invalid_parameter("slug", "cannot be changed", location="body")
         replace_group(connection, stored.id, body.to_store())
@@ -118,14 +119,19 @@ async def put_group(
     name="delete_camera_group",
     response_model=DeletedGroupEnvelope,
     responses=_CHANGED,
-    dependencies=[_WRITE],
     summary="Delete a group",
 )
-async def remove_group(deps: Deps, ref: GroupRef, if_match: IfMatchHeader) -> Response:
-    """Delete the group. Its cameras stay and are then in no group."""
+async def remove_group(caller: Writer, deps: Deps, ref: GroupRef, if_match: IfMatchHeader) -> Response:
+    """Delete the group. Its cameras stay and are then in no group.
+
+    Users and API keys that are limited to it lose it, and stay limited. A caller who is limited to camera groups cannot
+    delete one (403).
+    """
 
     def write(connection: Connection) -> tuple[CameraGroup, int]:
-        stored = _locked(connection, ref, if_match)
+        stored = _locked(connection, ref, if_match, caller.scope)
+        if caller.scope is not None:
+            raise outside_groups("You are limited to this camera group, and its cameras would be in no group.")
         return stored, delete_group(connection, stored.id)
 
     deleted, freed = await deps.database.run(write)
@@ -140,9 +146,9 @@ async def _run_with_unique_name(deps: Dependencies, query: Callable[[Connection]
         raise Problem(409, "name-taken", "Another group has this name. Choose another name.") from None
 
 
-def _locked(connection: Connection, ref: str, if_match: IfMatch) -> CameraGroup:
+def _locked(connection: Connection, ref: str, if_match: IfMatch, scope: CameraScope | None) -> CameraGroup:
     """Return the group, locked for this transaction; raise the 404 or 412 Problem."""
-    locked = lock_group(connection, ref)
+    locked = lock_group(connection, ref, scope=scope)
     if locked is None:
         raise _group_not_found()
     if_match.require(locked.version)

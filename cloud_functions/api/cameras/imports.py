@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, Literal
 
 from cloud_functions.api.cameras.camera_file import ImportRow
@@ -13,6 +14,7 @@ from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.http.problems import FieldError, Problem
 from cloud_functions.db.cameras.changes import SlugTakenError, UnknownGroupError, create_camera
 from cloud_functions.db.cameras.imports import KnownCameras, lock_and_load_cameras
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.devices.configurations import default_device, lock_configurations
 from cloud_functions.db.types import Connection
 from shared.cameras import free_slug, slug_of
@@ -47,52 +49,67 @@ class RowReport:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """What each row of one import needs."""
+
+    deps: Dependencies
+    connection: Connection
+    request: ImportRequest
+    known: KnownCameras
+    scope: CameraScope | None
+
+
 def import_rows(
-    deps: Dependencies, connection: Connection, rows: Sequence[ImportRow], request: ImportRequest
+    deps: Dependencies,
+    connection: Connection,
+    rows: Sequence[ImportRow],
+    request: ImportRequest,
+    *,
+    scope: CameraScope | None,
 ) -> list[RowReport]:
     """Create the cameras of the rows. A row that fails does not keep the others from being created.
 
-    Raises Problem (422), and so creates none, if a row failed and the request asks for all or nothing.
+    Raises Problem, and so creates none: 422, if a row failed and the request asks for all or nothing; 403, if a camera
+    would be outside of the scope.
     """
-    known = lock_and_load_cameras(connection)
+    run = _Import(deps, connection, request, lock_and_load_cameras(connection, scope=scope), scope)
     lock_configurations(connection, _devices(connection, rows))
-    reports = [_import_row(deps, connection, row, request, known) for row in rows]
+    reports = [_import_row(run, row) for row in rows]
     failed = [report for report in reports if report.status == "failed"]
     if failed and request.all_or_nothing:
         raise _rejected(failed, len(rows))
     return reports
 
 
-def _import_row(
-    deps: Dependencies, connection: Connection, row: ImportRow, request: ImportRequest, known: KnownCameras
-) -> RowReport:
+def _import_row(run: _Import, row: ImportRow) -> RowReport:
     if row.camera is None:
         return RowReport(row.number, row.name, "failed", errors=row.errors)
-    camera = row.camera.model_copy(update={"group_id": row.group or request.group_id})
-    if known.has(slug=camera.slug, name=camera.name, address=camera.login().address):
-        if request.skip_duplicates:
+    camera = row.camera.model_copy(update={"group_id": row.group or run.request.group_id})
+    if run.known.has(slug=camera.slug, name=camera.name, address=camera.login().address):
+        if run.request.skip_duplicates:
             return RowReport(row.number, row.name, "skipped", slug=camera.slug)
         return _failed(row, "row", "is a camera that exists already: it has the same slug, name or address")
     try:
-        return _create(deps, connection, row, camera, known)
+        return _create(run, row, camera)
     except Problem as problem:  # an unknown group, or no key for a password
+        if problem.status == HTTPStatus.FORBIDDEN:
+            raise
         errors = problem.errors or (FieldError(parameter="password", location="body", message=problem.detail),)
         return RowReport(row.number, row.name, "failed", errors=tuple(errors))
 
 
-def _create(
-    deps: Dependencies, connection: Connection, row: ImportRow, camera: CameraRequest, known: KnownCameras
-) -> RowReport:
+def _create(run: _Import, row: ImportRow, camera: CameraRequest) -> RowReport:
     camera_id = _new_id()
-    fields = new_fields(deps, connection, camera, camera_id=camera_id)
-    wanted = camera.slug or free_slug(slug_of(camera.name), known.slugs.__contains__)
-    try:
-        slug = create_camera(connection, camera_id, fields, slug=wanted, exact=camera.slug is not None)
+    fields = new_fields(run.deps, run.connection, camera, camera_id=camera_id, scope=run.scope)
+    wanted = camera.slug or free_slug(slug_of(camera.name), run.known.slugs.__contains__)
+    try:  # without the scope: ``known`` has the slugs that its cameras cannot have
+        slug = create_camera(run.connection, camera_id, fields, slug=wanted, exact=camera.slug is not None)
     except SlugTakenError:  # by a camera that was created since
         return _failed(row, "slug", "another camera has this slug")
     except UnknownGroupError:
         raise unknown_group() from None
-    known.add(slug=slug, name=camera.name, address=fields.rtsp_url)
+    run.known.add(slug=slug, name=camera.name, address=fields.rtsp_url)
     return RowReport(row.number, row.name, "created", id=str(camera_id), slug=slug, device_id=fields.device_id)
 
 

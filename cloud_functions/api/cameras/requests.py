@@ -22,6 +22,7 @@ from pydantic import (
 from cloud_functions.api.http.parameters import Segment, check_one_line
 from cloud_functions.db.cameras.groups import GroupFields
 from cloud_functions.db.cameras.queries import CameraFilter
+from cloud_functions.db.cameras.scope import CameraScope
 from shared.cameras import CameraConfig, CameraStatus, is_slug
 from shared.stream_address import Login, check_managed_source, split_login
 
@@ -256,9 +257,11 @@ class CameraListParameters(PageParameters):
     )
     sort: Sort = Field(default="name", description="Order of the list. `-` reverses it.")
 
-    def camera_filter(self) -> CameraFilter:
-        """Return the conditions as a database filter."""
-        return CameraFilter(active_only=self.active_only, group=self.group, status=self.status, search=self.search)
+    def camera_filter(self, *, scope: CameraScope | None) -> CameraFilter:
+        """Return the conditions as a database filter, within the caller's limit to camera groups."""
+        return CameraFilter(
+            active_only=self.active_only, group=self.group, status=self.status, search=self.search, scope=scope
+        )
 
 
 class ConnectionTestRequest(BaseModel):

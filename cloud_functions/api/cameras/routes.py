@@ -31,7 +31,7 @@ from cloud_functions.api.http.envelope import envelope_response, error_descripti
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.http.versions import IfMatch, IfMatchHeader, entity_tag
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.db.cameras.changes import (
     SlugTakenError,
     UnknownGroupError,
@@ -44,13 +44,14 @@ from cloud_functions.db.cameras.changes import (
 from cloud_functions.db.cameras.health import HealthRecord, list_health
 from cloud_functions.db.cameras.queries import count_by_group, find_camera, list_cameras
 from cloud_functions.db.cameras.record import Camera
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.types import Connection
 from shared.cameras import slug_of
 from shared.ids import Uuid7Generator
 
 router = APIRouter(prefix="/cameras", tags=["Cameras"], route_class=StrictRoute)
-_READ = Depends(require("cameras:read"))
-_WRITE = Depends(require("cameras:write"))
+Reader = Annotated[Principal, Depends(require_in_scope("cameras:read"))]
+Writer = Annotated[Principal, Depends(require_in_scope("cameras:write"))]
 _new_id = Uuid7Generator()
 
 _CHANGED: dict[int | str, dict[str, Any]] = {
@@ -61,12 +62,16 @@ _NO_KEY: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("", name="list_cameras", response_model=CameraListEnvelope, dependencies=[_READ], summary="List cameras")
-async def get_cameras(deps: Deps, params: Annotated[CameraListParameters, Query()]) -> Response:
+@router.get("", name="list_cameras", response_model=CameraListEnvelope, summary="List cameras")
+async def get_cameras(caller: Reader, deps: Deps, params: Annotated[CameraListParameters, Query()]) -> Response:
     """One page of the cameras that meet every condition, each with its current status."""
     cameras, total = await deps.database.run(
         lambda connection: list_cameras(
-            connection, params.camera_filter(), sort=params.sort, limit=params.page_size, offset=params.offset
+            connection,
+            params.camera_filter(scope=caller.scope),
+            sort=params.sort,
+            limit=params.page_size,
+            offset=params.offset,
         )
     )
     meta = page_meta(page=params.page, page_size=params.page_size, total=total)
@@ -79,10 +84,9 @@ async def get_cameras(deps: Deps, params: Annotated[CameraListParameters, Query(
     status_code=201,
     response_model=CameraEnvelope,
     responses=_NO_KEY,
-    dependencies=[_WRITE],
     summary="Create a camera",
 )
-async def post_camera(deps: Deps, body: Annotated[CameraRequest, Body()]) -> Response:
+async def post_camera(caller: Writer, deps: Deps, body: Annotated[CameraRequest, Body()]) -> Response:
     """Create a camera. Its slug is made from its name, unless the request gives one that is free (409 otherwise).
 
     A login in `rtsp_url` is taken out; the password is stored sealed and never returned.
@@ -90,10 +94,15 @@ async def post_camera(deps: Deps, body: Annotated[CameraRequest, Body()]) -> Res
 
     def write(connection: Connection) -> Camera:
         camera_id = _new_id()
-        fields = new_fields(deps, connection, body, camera_id=camera_id)
+        fields = new_fields(deps, connection, body, camera_id=camera_id, scope=caller.scope)
         try:
             create_camera(
-                connection, camera_id, fields, slug=body.slug or slug_of(body.name), exact=body.slug is not None
+                connection,
+                camera_id,
+                fields,
+                slug=body.slug or slug_of(body.name),
+                exact=body.slug is not None,
+                scope=caller.scope,
             )
         except SlugTakenError:
             raise Problem(409, "slug-taken", "Another camera has this slug. Choose another one.") from None
@@ -106,18 +115,18 @@ async def post_camera(deps: Deps, body: Annotated[CameraRequest, Body()]) -> Res
     return _camera_response(camera, status=201)
 
 
-@router.get(
-    "/summary", name="camera_summary", response_model=SummaryEnvelope, dependencies=[_READ], summary="Count cameras"
-)
-async def get_summary(deps: Deps) -> Response:
+@router.get("/summary", name="camera_summary", response_model=SummaryEnvelope, summary="Count cameras")
+async def get_summary(caller: Reader, deps: Deps) -> Response:
     """Numbers of cameras by status, in total and for each group."""
-    return envelope_response(summary_content(await deps.database.run(count_by_group)))
+    groups = await deps.database.run(lambda connection: count_by_group(connection, scope=caller.scope))
+    return envelope_response(summary_content(groups))
 
 
-@router.get("/{camera}", name="get_camera", response_model=CameraEnvelope, dependencies=[_READ], summary="Get a camera")
-async def get_camera(deps: Deps, ref: CameraRef) -> Response:
+@router.get("/{camera}", name="get_camera", response_model=CameraEnvelope, summary="Get a camera")
+async def get_camera(caller: Reader, deps: Deps, ref: CameraRef) -> Response:
     """The camera with this id or slug. The response has an `ETag`, for `If-Match`."""
-    return _camera_response(_existing(await deps.database.run(lambda connection: find_camera(connection, ref))))
+    found = await deps.database.run(lambda connection: find_camera(connection, ref, scope=caller.scope))
+    return _camera_response(_existing(found))
 
 
 @router.put(
@@ -125,11 +134,10 @@ async def get_camera(deps: Deps, ref: CameraRef) -> Response:
     name="replace_camera",
     response_model=CameraEnvelope,
     responses=_NO_KEY | _CHANGED,
-    dependencies=[_WRITE],
     summary="Replace a camera",
 )
 async def put_camera(
-    deps: Deps, ref: CameraRef, if_match: IfMatchHeader, body: Annotated[CameraRequest, Body()]
+    caller: Writer, deps: Deps, ref: CameraRef, if_match: IfMatchHeader, body: Annotated[CameraRequest, Body()]
 ) -> Response:
     """Replace everything that can be set. Omitted fields get their defaults, but an omitted password is kept.
 
@@ -138,10 +146,10 @@ async def put_camera(
     """
 
     def write(connection: Connection) -> tuple[Camera, Camera]:
-        stored = _locked(connection, ref, if_match)
+        stored = _locked(connection, ref, if_match, caller.scope)
         if body.slug not in (None, stored.slug):
             raise invalid_parameter("slug", "cannot be changed: events refer to it", location="body")
-        fields = replaced_fields(deps, connection, body, camera_id=stored.id, stored=stored.fields)
+        fields = replaced_fields(deps, connection, body, camera_id=stored.id, stored=stored.fields, scope=caller.scope)
         try:
             replace_camera(connection, stored.id, fields)
         except UnknownGroupError:
@@ -158,14 +166,13 @@ async def put_camera(
     name="delete_camera",
     response_model=DeletedCameraEnvelope,
     responses=_CHANGED,
-    dependencies=[_WRITE],
     summary="Delete a camera",
 )
-async def remove_camera(deps: Deps, ref: CameraRef, if_match: IfMatchHeader) -> Response:
+async def remove_camera(caller: Writer, deps: Deps, ref: CameraRef, if_match: IfMatchHeader) -> Response:
     """Delete the camera and its health history. Its events and their snapshots stay."""
 
     def write(connection: Connection) -> Camera:
-        stored = _locked(connection, ref, if_match)
+        stored = _locked(connection, ref, if_match, caller.scope)
         delete_camera(connection, stored.id)
         return stored
 
@@ -179,16 +186,15 @@ async def remove_camera(deps: Deps, ref: CameraRef, if_match: IfMatchHeader) -> 
     name="change_camera_state",
     response_model=CameraEnvelope,
     responses=_CHANGED,
-    dependencies=[_WRITE],
     summary="Switch a camera on or off",
 )
 async def patch_state(
-    deps: Deps, ref: CameraRef, if_match: IfMatchHeader, body: Annotated[CameraStateRequest, Body()]
+    caller: Writer, deps: Deps, ref: CameraRef, if_match: IfMatchHeader, body: Annotated[CameraStateRequest, Body()]
 ) -> Response:
     """Switch the camera, or only its detection, on or off. Nothing else changes."""
 
     def write(connection: Connection) -> Camera:
-        stored = _locked(connection, ref, if_match)
+        stored = _locked(connection, ref, if_match, caller.scope)
         set_state(connection, stored.id, is_active=body.is_active, enable_detection=body.enable_detection)
         return _existing(find_camera(connection, str(stored.id)))
 
@@ -201,17 +207,18 @@ async def patch_state(
     "/{camera}/health",
     name="camera_health",
     response_model=HealthListEnvelope,
-    dependencies=[_READ],
     summary="List a camera's health",
 )
-async def get_health(deps: Deps, ref: CameraRef, params: Annotated[HealthParameters, Query()]) -> Response:
+async def get_health(
+    caller: Reader, deps: Deps, ref: CameraRef, params: Annotated[HealthParameters, Query()]
+) -> Response:
     """What the camera's agent reported, newest first: once a minute, and at each change of its status.
 
     Records are kept for 30 days.
     """
 
     def read(connection: Connection) -> tuple[list[HealthRecord], int]:
-        camera = _existing(find_camera(connection, ref))
+        camera = _existing(find_camera(connection, ref, scope=caller.scope))
         return list_health(connection, camera.id, limit=params.page_size, offset=params.offset)
 
     records, total = await deps.database.run(read)
@@ -219,9 +226,9 @@ async def get_health(deps: Deps, ref: CameraRef, params: Annotated[HealthParamet
     return envelope_response([health_content(record) for record in records], meta=meta)
 
 
-def _locked(connection: Connection, ref: str, if_match: IfMatch) -> Camera:
+def _locked(connection: Connection, ref: str, if_match: IfMatch, scope: CameraScope | None) -> Camera:
     """Return the camera, locked for this transaction; raise the 404 or 412 Problem."""
-    locked = lock_camera(connection, ref)
+    locked = lock_camera(connection, ref, scope=scope)
     if locked is None:
         raise _camera_not_found()
     if_match.require(locked.version)

@@ -21,16 +21,18 @@ from cloud_functions.api.files.multipart import MEDIA_TYPE, read_form
 from cloud_functions.api.http.envelope import envelope_response
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import require, require_if
+from cloud_functions.api.security.permissions import Principal, require_if, require_in_scope
 from cloud_functions.db.cameras.groups import find_group
 from cloud_functions.db.cameras.queries import CameraFilter, list_cameras
 from cloud_functions.db.cameras.record import Camera
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.types import Connection
 from shared.errors import ConfigurationError, PermanentError
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/cameras", tags=["Cameras"], route_class=StrictRoute)
 
+_require_read = require_in_scope("cameras:read")
 _IMPORT_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -81,11 +83,14 @@ async def import_request(request: Request) -> ImportRequest:
     "/import",
     name="import_cameras",
     response_model=ImportEnvelope,
-    dependencies=[Depends(require("cameras:write"))],
     summary="Import cameras",
     openapi_extra=_IMPORT_BODY,
 )
-async def post_import(deps: Deps, body: Annotated[ImportRequest, Depends(import_request)]) -> Response:
+async def post_import(
+    caller: Annotated[Principal, Depends(require_in_scope("cameras:write"))],
+    deps: Deps,
+    body: Annotated[ImportRequest, Depends(import_request)],
+) -> Response:
     """Create the cameras of a CSV or JSON file: base64 in a JSON body, or a form with a file. At most 5,000 rows.
 
     The report has one entry for each row. A camera exists already if it has the row's slug or, for a row without one,
@@ -95,7 +100,7 @@ async def post_import(deps: Deps, body: Annotated[ImportRequest, Depends(import_
         rows = read_rows(body.content(), body.format)
     except ValueError as error:
         raise invalid_parameter("data", str(error).removeprefix("data: "), location="body") from None
-    reports = await deps.database.run(lambda connection: import_rows(deps, connection, rows, body))
+    reports = await deps.database.run(lambda connection: import_rows(deps, connection, rows, body, scope=caller.scope))
     await send_configurations(deps, [report.device_id for report in reports])
     counts = {status: sum(report.status == status for report in reports) for status in ("created", "skipped", "failed")}
     return envelope_response({"total": len(reports), **counts, "rows": [report.content() for report in reports]})
@@ -105,19 +110,21 @@ async def post_import(deps: Deps, body: Annotated[ImportRequest, Depends(import_
     "/export",
     name="export_cameras",
     dependencies=[
-        Depends(require("cameras:read")),
+        Depends(_require_read),
         Depends(require_if("include_credentials", "export:credentials")),
     ],
     summary="Export cameras",
     responses=_EXPORT_RESPONSES,
     response_class=Response,
 )
-async def get_export(deps: Deps, params: Annotated[ExportParameters, Query()]) -> Response:
+async def get_export(
+    caller: Annotated[Principal, Depends(_require_read)], deps: Deps, params: Annotated[ExportParameters, Query()]
+) -> Response:
     """All cameras, or those of one group, as CSV or JSON. The file can be imported again.
 
     In CSV, cells that a spreadsheet could interpret as a formula are prefixed with `'`; an import removes it.
     """
-    rows = await deps.database.run(lambda connection: _exported(deps, connection, params))
+    rows = await deps.database.run(lambda connection: _exported(deps, connection, params, caller.scope))
     headers = {
         "Content-Disposition": f'attachment; filename="cameras.{params.format}"',
         "Cache-Control": "no-store" if params.include_credentials else "private, no-cache",
@@ -147,10 +154,12 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
     return fields
 
 
-def _exported(deps: Dependencies, connection: Connection, params: ExportParameters) -> list[dict[str, Any]]:
-    if params.group_id is not None and find_group(connection, params.group_id) is None:
+def _exported(
+    deps: Dependencies, connection: Connection, params: ExportParameters, scope: CameraScope | None
+) -> list[dict[str, Any]]:
+    if params.group_id is not None and find_group(connection, params.group_id, scope=scope) is None:
         raise Problem(404, "group-not-found", "There is no group with this id or slug.")
-    cameras, _ = list_cameras(connection, CameraFilter(group=params.group_id))
+    cameras, _ = list_cameras(connection, CameraFilter(group=params.group_id, scope=scope))
     rows = [_row(camera) for camera in cameras]
     if params.include_credentials:
         for row, camera in zip(rows, cameras, strict=True):

@@ -13,7 +13,7 @@ from cloud_functions.api.dependencies import Deps
 from cloud_functions.api.http.envelope import envelope_response
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.db.commands.record import find_command
 from shared.ids import is_uuid
 
@@ -24,10 +24,10 @@ router = APIRouter(prefix="/commands", tags=["Devices"], route_class=StrictRoute
     "/{command}",
     name="get_command",
     response_model=CommandEnvelope,
-    dependencies=[Depends(require("cameras:read"))],
     summary="Get a command to a device",
 )
 async def get_command(
+    caller: Annotated[Principal, Depends(require_in_scope("cameras:read"))],
     deps: Deps,
     ref: Annotated[
         str,
@@ -42,7 +42,7 @@ async def get_command(
     """A command that the API sent to a device, and the device's reply once it has come. Kept for 30 days."""
     if not is_uuid(ref):
         raise invalid_parameter("command", "must be a UUID", location="path")
-    command = await deps.database.run(lambda connection: find_command(connection, UUID(ref)))
+    command = await deps.database.run(lambda connection: find_command(connection, UUID(ref), scope=caller.scope))
     if command is None:
         raise Problem(404, "command-not-found", "There is no command with this id.")
     return envelope_response(command_content(command))

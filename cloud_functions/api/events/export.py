@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
@@ -21,8 +21,9 @@ from cloud_functions.api.http.cursor import Cursor
 from cloud_functions.api.http.limits import Limits
 from cloud_functions.api.http.semantics_middleware import IS_HEAD
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
+from cloud_functions.db.cameras.scope import mark_of
 from cloud_functions.db.events.filter import EventFilter
 from cloud_functions.db.events.queries import events_after
 from cloud_functions.db.events.record import FlatEvent
@@ -68,16 +69,27 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+class _Source(NamedTuple):
+    """The events to export: the newest ``limit`` that meet the conditions, or those after a position."""
+
+    conditions: EventFilter
+    after: Cursor | None
+    limit: int | None
+
+
 @router.get(
     "/export",
     name="export_events",
-    dependencies=[Depends(require("events:read"))],
     summary="Export events",
     responses=_RESPONSES,
     response_class=Response,
 )
 async def export_events(
-    request: Request, deps: Deps, params: Annotated[ExportParameters, Query()], may_read: MayReadPlates
+    caller: Annotated[Principal, Depends(require_in_scope("events:read"))],
+    request: Request,
+    deps: Deps,
+    params: Annotated[ExportParameters, Query()],
+    may_read: MayReadPlates,
 ) -> Response:
     """All events that meet every condition, newest first, as NDJSON (in the format of the event list) or CSV.
 
@@ -85,12 +97,14 @@ async def export_events(
     """
     headers = {"Content-Disposition": f'attachment; filename="events.{params.format}"'}
     media_type = _MEDIA_TYPES[params.format]
-    batches = _batches(deps, params, may_read=may_read)
+    source = _Source(params.event_filter(scope=caller.scope), params.after(scope=caller.scope), params.limit)
+    batches = _batches(deps, source, may_read=may_read)
     if deps.limits.export_bytes is None:
         content = iter(()) if request.scope.get(IS_HEAD) else _stream(batches, params)
         return StreamingResponse(content, media_type=media_type, headers=headers)
-    body, cursor = await _first_part(batches, params, deps.limits)
-    if cursor is not None:
+    body, last = await _first_part(batches, params, deps.limits)
+    if last is not None:
+        cursor = Cursor(timestamp=last.timestamp, id=last.id, scope_mark=mark_of(caller.scope))
         headers["X-Next-Cursor"] = cursor.encode()
     return Response(body, media_type=media_type, headers=headers)
 
@@ -103,8 +117,8 @@ async def _stream(batches: _Batches, params: ExportParameters) -> AsyncIterator[
         yield "".join([line(event) for event in events])
 
 
-async def _first_part(batches: _Batches, params: ExportParameters, limits: Limits) -> tuple[str, Cursor | None]:
-    """Return the events that fit into one response, and the cursor of the last one if more events follow."""
+async def _first_part(batches: _Batches, params: ExportParameters, limits: Limits) -> tuple[str, FlatEvent | None]:
+    """Return the events that fit into one response, and the last of them if more events follow."""
     line = _LINES[params.format]
     lines = [csv_line(CSV_COLUMNS)] if params.format == "csv" else []
     free_bytes, written, last = limits.response_bytes - 1024, 0, None
@@ -113,26 +127,28 @@ async def _first_part(batches: _Batches, params: ExportParameters, limits: Limit
             text = line(event)
             free_bytes -= limits.sent_bytes(text)
             if free_bytes < 0 and last is not None:
-                return "".join(lines), _cursor_of(last)
+                return "".join(lines), last
             if free_bytes < 0:  # a single event that is too large: export it without data and continue after it
                 text = line(without_data(event))
             lines.append(text)
             last = event
             written += 1
     is_complete = params.limit is None or written < params.limit
-    return "".join(lines), None if is_complete or last is None else _cursor_of(last)
+    return "".join(lines), None if is_complete else last
 
 
-async def _batches(deps: Dependencies, params: ExportParameters, *, may_read: bool) -> _Batches:
-    conditions, after, remaining = params.event_filter(), params.after, params.limit
-    event_filter = await deps.database.run(lambda connection: deps.plate_access.event_filter(connection, conditions))
+async def _batches(deps: Dependencies, source: _Source, *, may_read: bool) -> _Batches:
+    after, remaining = source.after, source.limit
+    event_filter = await deps.database.run(
+        lambda connection: deps.plate_access.event_filter(connection, source.conditions)
+    )
     while remaining is None or remaining > 0:
         size = BATCH_SIZE if remaining is None else min(BATCH_SIZE, remaining)
         events = await deps.database.run(_batch_query(event_filter, after, size))
         if events:
             opened = await deps.database.run(_open_query(deps, events)) if may_read else events
             yield [shorten_numbers(event) for event in opened]
-            after = _cursor_of(events[-1])
+            after = Cursor(timestamp=events[-1].timestamp, id=events[-1].id)
         if len(events) < size:
             return
         remaining = None if remaining is None else remaining - len(events)
@@ -144,10 +160,6 @@ def _batch_query(event_filter: EventFilter, after: Cursor | None, size: int) -> 
 
 def _open_query(deps: Dependencies, events: list[FlatEvent]) -> Callable[[Connection], list[FlatEvent]]:
     return lambda connection: deps.plate_access.events(connection, events, may_read=True)
-
-
-def _cursor_of(event: FlatEvent) -> Cursor:
-    return Cursor(timestamp=event.timestamp, id=event.id)
 
 
 def _ndjson_line(event: FlatEvent) -> str:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from cloud_functions.api.http.cursor import TOKEN_LENGTH
 from cloud_functions.api.http.list_parameters import CursorParameter, TimeRangeParameters
 from cloud_functions.api.http.parameters import Label, Plate, Segment
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.events.filter import EventFilter
 from shared.event_types import EventType
 
@@ -52,9 +53,10 @@ class FilterParameters(TimeRangeParameters):
         examples=["AB-123-CD"],
     )
 
-    def event_filter(self) -> EventFilter:
-        """Return the conditions as a database filter."""
+    def event_filter(self, *, scope: CameraScope | None) -> EventFilter:
+        """Return the conditions as a database filter, within the caller's limit to camera groups."""
         return EventFilter(
+            scope=scope,
             camera_id=self.camera_id,
             site_id=self.site_id,
             event_type=self.event_type,
@@ -95,7 +97,7 @@ class DeleteEventsRequest(FilterParameters):
 
     @model_validator(mode="after")
     def _check_condition(self) -> DeleteEventsRequest:
-        if self.event_filter().is_empty:
+        if self.event_filter(scope=None).is_empty:
             raise ValueError("give at least one condition; to delete all events, give start_time and end_time")
         return self
 

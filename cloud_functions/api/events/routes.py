@@ -39,9 +39,10 @@ from cloud_functions.api.http.parameters import PlatePath, Segment, event_ref, p
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.responses import json_response, list_response, text_response
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.security.plate_access import is_protected
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
+from cloud_functions.db.cameras.scope import CameraScope, mark_of
 from cloud_functions.db.events.counts import count_events
 from cloud_functions.db.events.delete import Deletion, SnapshotPath, delete_event, delete_events
 from cloud_functions.db.events.filter import EventFilter
@@ -56,8 +57,8 @@ from shared.storage_keys import image_object_keys
 logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/events", tags=["Events"], route_class=StrictRoute)
-_READ = Depends(require("events:read"))
-_DELETE = Depends(require("events:delete"))
+Reader = Annotated[Principal, Depends(require_in_scope("events:read"))]
+Deleter = Annotated[Principal, Depends(require_in_scope("events:delete"))]
 _DELETE_EXAMPLES: Final[dict[str, Example]] = {
     "old motion": {"value": {"event_type": "motion", "end_time": "2026-10-01T00:00:00Z"}}
 }
@@ -65,8 +66,10 @@ _DELETE_EXAMPLES: Final[dict[str, Example]] = {
 EventRef = Annotated[int | UUID, Depends(event_ref)]
 
 
-@router.get("", response_model=EventListResponse, dependencies=[_READ], summary="List events")
-async def list_events(deps: Deps, params: Annotated[ListParameters, Query()], may_read: MayReadPlates) -> Response:
+@router.get("", response_model=EventListResponse, summary="List events")
+async def list_events(
+    caller: Reader, deps: Deps, params: Annotated[ListParameters, Query()], may_read: MayReadPlates
+) -> Response:
     """Events that meet every condition, newest first, with their exact total.
 
     Pages are numbered from 1. To read many events, follow `next_cursor` instead: events that arrive in the meantime
@@ -74,19 +77,18 @@ async def list_events(deps: Deps, params: Annotated[ListParameters, Query()], ma
     time, one of class or zone, and `min_confidence` in steps of 0.05. A confidence between two steps, a plate, or class
     and zone together require counting each event: the total is still exact, but slower the more events match.
     """
-    return await _page(deps, params, may_read=may_read)
+    return await _page(deps, params, scope=caller.scope, may_read=may_read)
 
 
 @router.get(
     "/stats",
     name="event_statistics",
     response_model=EventStatisticsResponse,
-    dependencies=[_READ],
     summary="Count events",
 )
-async def event_statistics(deps: Deps, params: Annotated[FilterParameters, Query()]) -> Response:
+async def event_statistics(caller: Reader, deps: Deps, params: Annotated[FilterParameters, Query()]) -> Response:
     """Exact totals by type and by camera of the events that meet every condition, and their time range."""
-    event_filter = params.event_filter()
+    event_filter = params.event_filter(scope=caller.scope)
     statistics = await deps.database.run(
         lambda connection: event_stats(connection, deps.plate_access.event_filter(connection, event_filter))
     )
@@ -97,10 +99,10 @@ async def event_statistics(deps: Deps, params: Annotated[FilterParameters, Query
     "/recent",
     name="recent_events",
     response_model=RecentEventsResponse,
-    dependencies=[_READ],
     summary="List the newest events",
 )
 async def recent_events(
+    caller: Reader,
     deps: Deps,
     may_read: MayReadPlates,
     limit: Annotated[int, Query(ge=1, le=MAX_RECENT, description="Maximum number of events.")] = 10,
@@ -108,7 +110,7 @@ async def recent_events(
     """The newest events of all cameras, by capture time. The request counts nothing, so it is suitable for polling."""
 
     def read(connection: Connection) -> list[FlatEvent]:
-        events = events_after(connection, EventFilter(), after=None, limit=limit)
+        events = events_after(connection, EventFilter(scope=caller.scope), after=None, limit=limit)
         return deps.plate_access.events(connection, events, may_read=may_read)
 
     events = await deps.database.run(read)
@@ -120,10 +122,10 @@ async def recent_events(
     "/camera/{camera_id}",
     name="camera_events",
     response_model=EventListResponse,
-    dependencies=[_READ],
     summary="List the events of a camera",
 )
 async def camera_events(
+    caller: Reader,
     deps: Deps,
     camera_id: Annotated[Segment, Path(description="Identifier of the camera.", examples=["camera-1"])],
     params: Annotated[ListParameters, Query()],
@@ -131,39 +133,41 @@ async def camera_events(
 ) -> Response:
     """Events of one camera. Accepts the same conditions as the list of all events."""
     params = with_path_condition(params, "camera_id", camera_id, described="camera")
-    return await _page(deps, params, may_read=may_read)
+    return await _page(deps, params, scope=caller.scope, may_read=may_read)
 
 
 @router.get(
     "/plate/{text}",
     name="plate_events",
     response_model=EventListResponse,
-    dependencies=[_READ],
     summary="List the events of a number plate",
 )
 async def plate_events(
-    deps: Deps, text: PlatePath, params: Annotated[ListParameters, Query()], may_read: MayReadPlates
+    caller: Reader,
+    deps: Deps,
+    text: PlatePath,
+    params: Annotated[ListParameters, Query()],
+    may_read: MayReadPlates,
 ) -> Response:
     """`anpr` events of one complete plate. Accepts the same conditions as the list of all events."""
     params = with_path_condition(params, "license_plate", plate_in_path(text), described="plate")
-    return await _page(deps, params, may_read=may_read)
+    return await _page(deps, params, scope=caller.scope, may_read=may_read)
 
 
 @router.post(
     "/delete",
     name="delete_events",
     response_model=DeleteEventsResponse,
-    dependencies=[_DELETE],
     summary="Delete many events",
 )
 async def delete_many(
-    deps: Deps, body: Annotated[DeleteEventsRequest, Body(openapi_examples=_DELETE_EXAMPLES)]
+    caller: Deleter, deps: Deps, body: Annotated[DeleteEventsRequest, Body(openapi_examples=_DELETE_EXAMPLES)]
 ) -> Response:
     """Delete the oldest events that meet every condition. At least one condition is required.
 
     One request deletes at most `limit` events. Repeat it until `remaining` is 0.
     """
-    conditions = body.event_filter()
+    conditions = body.event_filter(scope=caller.scope)
     event_filter = await deps.database.run(lambda connection: deps.plate_access.event_filter(connection, conditions))
     deletion = await deps.database.run(lambda connection: delete_events(connection, event_filter, limit=body.limit))
     remaining = await deps.database.run(lambda connection: count_events(connection, event_filter))
@@ -181,10 +185,10 @@ async def delete_many(
     )
 
 
-@router.get("/{event}", name="get_event", response_model=EventResponse, dependencies=[_READ], summary="Get one event")
-async def get_event(deps: Deps, ref: EventRef, may_read: MayReadPlates) -> Response:
+@router.get("/{event}", name="get_event", response_model=EventResponse, summary="Get one event")
+async def get_event(caller: Reader, deps: Deps, ref: EventRef, may_read: MayReadPlates) -> Response:
     """The event with this `id` or `event_id`."""
-    event = await get_event_or_404(deps, ref)
+    event = await get_event_or_404(deps, ref, scope=caller.scope)
     if may_read and is_protected(event):
         [event] = await deps.database.run(
             lambda connection: deps.plate_access.events(connection, [event], may_read=may_read)
@@ -197,10 +201,10 @@ async def get_event(deps: Deps, ref: EventRef, may_read: MayReadPlates) -> Respo
     "/{event}",
     name="delete_event",
     response_model=DeleteEventResponse,
-    dependencies=[_DELETE],
     summary="Delete one event",
 )
 async def delete_one(
+    caller: Deleter,
     deps: Deps,
     ref: EventRef,
     delete_snapshot: Annotated[bool, Query(description="Also delete its snapshot and thumbnail.")] = False,
@@ -209,7 +213,7 @@ async def delete_one(
 
     `snapshot_deleted` is true only if there was a snapshot to delete.
     """
-    deletion: Deletion = await deps.database.run(lambda connection: delete_event(connection, ref))
+    deletion: Deletion = await deps.database.run(lambda connection: delete_event(connection, ref, scope=caller.scope))
     if deletion.events == 0:
         raise event_not_found()
     message = f"Event {ref} deleted successfully"
@@ -220,9 +224,9 @@ async def delete_one(
     return json_response({"message": message, "snapshot_deleted": had_snapshot and deleted_snapshots > 0})
 
 
-async def get_event_or_404(deps: Dependencies, ref: int | UUID) -> FlatEvent:
-    """Return the event; raise the 404 Problem if it does not exist."""
-    event = await deps.database.run(lambda connection: find_event(connection, ref))
+async def get_event_or_404(deps: Dependencies, ref: int | UUID, *, scope: CameraScope | None) -> FlatEvent:
+    """Return the event; raise the 404 Problem if it does not exist in the scope."""
+    event = await deps.database.run(lambda connection: find_event(connection, ref, scope=scope))
     if event is None:
         raise event_not_found()
     return event
@@ -235,8 +239,8 @@ def event_not_found() -> Problem:
     )
 
 
-async def _page(deps: Dependencies, params: ListParameters, *, may_read: bool) -> Response:
-    conditions, size, after = params.event_filter(), params.page_size, params.after
+async def _page(deps: Dependencies, params: ListParameters, *, scope: CameraScope | None, may_read: bool) -> Response:
+    conditions, size, after = params.event_filter(scope=scope), params.page_size, params.after(scope=scope)
 
     def read(connection: Connection) -> EventPage:
         event_filter = deps.plate_access.event_filter(connection, conditions)
@@ -253,7 +257,7 @@ async def _page(deps: Dependencies, params: ListParameters, *, may_read: bool) -
         event_texts(page.events, deps.limits),
         total=page.total,
         page={"page": params.page if after is None else None, "page_size": size},
-        last=None if last is None else Cursor(timestamp=last.timestamp, id=last.id),
+        last=None if last is None else Cursor(timestamp=last.timestamp, id=last.id, scope_mark=mark_of(scope)),
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 from cloud_functions.api.http.cursor import TOKEN_LENGTH, Cursor, decode_cursor
 from cloud_functions.api.http.parameters import Time
 from cloud_functions.api.http.problems import invalid_parameter
+from cloud_functions.db.cameras.scope import CameraScope, mark_of
 
 Params = TypeVar("Params", bound=BaseModel)
 
@@ -31,11 +32,20 @@ class CursorParameter(BaseModel):
 
     def check_cursor(self) -> None:
         """Raise ValueError for an invalid cursor. A list extends this check by its other page parameters."""
-        _ = self.after
+        _ = self._decoded()
 
-    @property
-    def after(self) -> Cursor | None:
-        """The position after which the page starts, or None without a cursor."""
+    def after(self, *, scope: CameraScope | None) -> Cursor | None:
+        """Return the position after which the page starts, or None without a cursor.
+
+        Raises:
+            Problem: 422, the cursor is from a caller with another limit to camera groups.
+        """
+        cursor = self._decoded()
+        if cursor is not None and cursor.scope_mark != mark_of(scope):
+            raise invalid_parameter("cursor", "is from a caller with other camera groups; restart the list without it")
+        return cursor
+
+    def _decoded(self) -> Cursor | None:
         return None if self.cursor is None else decode_cursor(self.cursor)
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cloud_functions.api.http.list_parameters import CursorParameter, TimeRangeParameters
 from cloud_functions.api.http.parameters import Plate, Segment
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.plates.queries import PlateFilter
 from cloud_functions.plates.site_key import is_token
 
@@ -69,9 +70,10 @@ class PlateListParameters(CursorParameter, TimeRangeParameters):
             raise ValueError("give offset or cursor, not both")
         super().check_cursor()
 
-    def plate_filter(self) -> PlateFilter:
-        """Return the conditions as a database filter, without the plate of a fuzzy search."""
+    def plate_filter(self, *, scope: CameraScope | None) -> PlateFilter:
+        """Return the conditions within the caller's limit to camera groups, without the plate of a fuzzy search."""
         return PlateFilter(
+            scope=scope,
             plate=self.plate if self.match == "exact" else None,
             prefix=self.plate if self.match == "prefix" else None,
             region=self.region,

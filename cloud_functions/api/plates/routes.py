@@ -27,8 +27,9 @@ from cloud_functions.api.plates.responses import (
     search_result_content,
     statistics_content,
 )
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
+from cloud_functions.db.cameras.scope import CameraScope, mark_of
 from cloud_functions.db.plates.queries import PlateFilter, PlateHistory, PlatePage, plate_history, plates_page
 from cloud_functions.db.plates.record import PlateEvent
 from cloud_functions.db.plates.search import (
@@ -49,11 +50,13 @@ logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/plates", tags=["Plates"], route_class=StrictRoute)
 stats_router = APIRouter(tags=["Plates"], route_class=StrictRoute)
 """Statistics at the root path, which clients of other plate services use."""
-_READ = Depends(require("events:read"))
+Reader = Annotated[Principal, Depends(require_in_scope("events:read"))]
 
 
-@router.get("", response_model=PlateListResponse, dependencies=[_READ], summary="Search plates")
-async def list_plates(deps: Deps, params: Annotated[PlateListParameters, Query()], may_read: MayReadPlates) -> Response:
+@router.get("", response_model=PlateListResponse, summary="Search plates")
+async def list_plates(
+    caller: Reader, deps: Deps, params: Annotated[PlateListParameters, Query()], may_read: MayReadPlates
+) -> Response:
     """Reads that meet every condition, with their exact total.
 
     Without `plate`, all reads match. `match=fuzzy` finds plates that are similar to the given one: the nearest plates
@@ -62,11 +65,11 @@ async def list_plates(deps: Deps, params: Annotated[PlateListParameters, Query()
     `plate_token` and can search by prefix or similarity.
     """
     if params.match == "fuzzy":
-        return await _fuzzy_page(deps, params, may_read=may_read)
-    after = params.after
+        return await _fuzzy_page(deps, params, scope=caller.scope, may_read=may_read)
+    after = params.after(scope=caller.scope)
 
     def read(connection: Connection) -> PlatePage:
-        plate_filter = deps.plate_access.plate_filter(connection, params.plate_filter())
+        plate_filter = deps.plate_access.plate_filter(connection, params.plate_filter(scope=caller.scope))
         prefix = plate_filter.prefix
         if prefix is not None and not may_read:
             deps.plate_access.reject_inexact_search(connection, plate_filter.site_id)
@@ -79,27 +82,26 @@ async def list_plates(deps: Deps, params: Annotated[PlateListParameters, Query()
 
     page = await deps.database.run(read)
     last = page.plates[-1] if page.has_more and page.plates else None
-    return _page_response(deps, params, [plate.to_dict() for plate in page.plates], total=page.total, last=last)
+    plates = [plate.to_dict() for plate in page.plates]
+    return _page_response(deps, params, plates, total=page.total, last=_cursor_of(last, caller.scope))
 
 
 @router.get(
     "/stats",
     name="plate_statistics",
     response_model=PlateStatisticsResponse,
-    dependencies=[_READ],
     summary="Count plates",
 )
 @stats_router.get(
     "/stats",
     name="plate_statistics_at_the_root",
     response_model=PlateStatisticsResponse,
-    dependencies=[_READ],
     summary="Count plates",
 )
-async def plate_statistics(deps: Deps) -> Response:
+async def plate_statistics(caller: Reader, deps: Deps) -> Response:
     """Exact totals and averages of all reads. If the database is unavailable, `is_connected` is false."""
     try:
-        statistics = await deps.database.run(get_stats)
+        statistics = await deps.database.run(lambda connection: get_stats(connection, scope=caller.scope))
     except TransientError as error:
         logger.warning("plate statistics are temporarily unavailable: %s", error)
         statistics = None
@@ -110,17 +112,20 @@ async def plate_statistics(deps: Deps) -> Response:
     "/{text}",
     name="plate_history",
     response_model=PlateHistoryResponse,
-    dependencies=[_READ],
     summary="Get the history of a plate",
 )
 async def get_plate_history(
-    deps: Deps, text: PlatePath, params: Annotated[HistoryParameters, Query()], may_read: MayReadPlates
+    caller: Reader,
+    deps: Deps,
+    text: PlatePath,
+    params: Annotated[HistoryParameters, Query()],
+    may_read: MayReadPlates,
 ) -> Response:
     """When and where one plate was read: the first and last time, the cameras, and the newest reads."""
     plate = plate_in_path(text)
 
     def read(connection: Connection) -> PlateHistory | None:
-        plate_filter = deps.plate_access.plate_filter(connection, PlateFilter(plate=plate))
+        plate_filter = deps.plate_access.plate_filter(connection, PlateFilter(scope=caller.scope, plate=plate))
         history = plate_history(connection, plate_filter, limit=params.limit)
         if history is None:
             return None
@@ -135,11 +140,13 @@ async def get_plate_history(
     return text_response(f'{json.dumps(history_content(plate, history))[:-1]},"plates":[{reads}]}}')
 
 
-async def _fuzzy_page(deps: Dependencies, params: PlateListParameters, *, may_read: bool) -> Response:
-    plate_filter, after = params.plate_filter(), params.after
+async def _fuzzy_page(
+    deps: Dependencies, params: PlateListParameters, *, scope: CameraScope | None, may_read: bool
+) -> Response:
+    plate_filter, after = params.plate_filter(scope=scope), params.after(scope=scope)
 
     def read(connection: Connection) -> SearchPage:
-        near = _near_plates(deps, connection, params, may_read=may_read)
+        near = _near_plates(deps, connection, params, scope=scope, may_read=may_read)
         page = search_page(connection, near, plate_filter, limit=params.limit, offset=params.offset, after=after)
         reads = deps.plate_access.reads(connection, [result.read for result in page.results], may_read=may_read)
         results = [SearchResult(read, result.near) for read, result in zip(reads, page.results, strict=True)]
@@ -150,20 +157,24 @@ async def _fuzzy_page(deps: Dependencies, params: PlateListParameters, *, may_re
     except LookupError:
         raise invalid_parameter("cursor", "refers to a read that was deleted; restart the search") from None
     last = page.results[-1].read if page.has_more and page.results else None
-    return _page_response(
-        deps, params, [search_result_content(result) for result in page.results], total=page.total, last=last
-    )
+    results = [search_result_content(result) for result in page.results]
+    return _page_response(deps, params, results, total=page.total, last=_cursor_of(last, scope))
 
 
 def _near_plates(
-    deps: Dependencies, connection: Connection, params: PlateListParameters, *, may_read: bool
+    deps: Dependencies,
+    connection: Connection,
+    params: PlateListParameters,
+    *,
+    scope: CameraScope | None,
+    may_read: bool,
 ) -> list[NearPlate]:
     plate, max_distance = params.plate or "", params.max_distance
-    near = near_plates(connection, plate, max_distance=max_distance)
+    near = near_plates(connection, plate, max_distance=max_distance, scope=scope)
     if not may_read:
         deps.plate_access.reject_inexact_search(connection, params.site_id)
         return near
-    opened = deps.plate_access.opened_plates(connection, params.plate_filter())
+    opened = deps.plate_access.opened_plates(connection, params.plate_filter(scope=scope))
     candidates = [(protected.token, protected.plate, protected.events) for protected in opened]
     return nearest([*near, *near_protected_plates(plate, candidates, max_distance=max_distance)])
 
@@ -174,13 +185,17 @@ def _page_response(
     plates: Sequence[dict[str, Any]],
     *,
     total: int,
-    last: PlateEvent | None,
+    last: Cursor | None,
 ) -> Response:
-    """Return one page of reads. ``last`` is the last of them if more follow, else None."""
+    """Return one page of reads. ``last`` is the position of the last of them if more follow, else None."""
     return list_response(
         "plates",
         plate_texts(plates, deps.limits),
         total=total,
         page={"limit": params.limit, "offset": None if params.cursor else params.offset},
-        last=None if last is None else Cursor(timestamp=last.captured_at, id=last.id),
+        last=last,
     )
+
+
+def _cursor_of(last: PlateEvent | None, scope: CameraScope | None) -> Cursor | None:
+    return None if last is None else Cursor(timestamp=last.captured_at, id=last.id, scope_mark=mark_of(scope))

@@ -1,8 +1,10 @@
 """Permissions: the table of all permissions, and the dependency with which a route requires one of them.
 
 The routes, the ``x-permission`` keys of the OpenAPI document, ``docs/reference/api.md`` and a test are derived from
-``PERMISSIONS``. ``AllowAll`` grants every permission except those in ``denied``. It suits a loopback interface and an
-API whose gateway authorizes callers. ``user_authorizer`` checks users and API keys.
+``PERMISSIONS``. A caller who is limited to camera groups reaches only the routes that apply this limit
+(``require_in_scope``) and those that concern no camera (``WITHOUT_CAMERAS``). ``AllowAll`` grants every permission
+except those in ``denied``. It suits a loopback interface and an API whose gateway authorizes callers.
+``user_authorizer`` checks users and API keys.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 
 from cloud_functions.api.http.problems import Problem
+from cloud_functions.db.cameras.scope import CameraScope
 
 Permission = Literal[
     "events:read",
@@ -52,6 +55,8 @@ PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
 """Every permission and what it allows."""
 assert set(PERMISSIONS) == set(get_args(Permission))  # noqa: S101 - a permission without a description
 
+WITHOUT_CAMERAS: Final[frozenset[Permission]] = frozenset({"account:read", "account:write", "watchlists:read"})
+"""Permissions that concern no camera, so that a limit to camera groups does not apply to them."""
 _FALSE: Final = frozenset({"false", "0", "no", "off", "f", "n"})
 PUBLIC_OPERATIONS: Final = frozenset({"health", "login", "login_json", "refresh_session", "logout"})
 """Names of the documented routes that require no permission."""
@@ -68,6 +73,11 @@ class Principal:
     """Id of the user; None for an API key and for an anonymous caller."""
     groups: tuple[str, ...] | None = None
     """Slugs of the camera groups that the caller is limited to; None for no limit."""
+
+    @property
+    def scope(self) -> CameraScope | None:
+        """The limit to camera groups, for queries; None for no limit."""
+        return None if self.groups is None else CameraScope(self.groups)
 
 
 class Authorizer(Protocol):
@@ -91,14 +101,42 @@ class AllowAll:
 
 
 def require(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
-    """Return the FastAPI dependency that requires ``permission``."""
+    """Return the FastAPI dependency that requires ``permission``.
+
+    Callers who are limited to camera groups are rejected (403), unless the permission is in ``WITHOUT_CAMERAS``.
+    """
+
+    async def check(request: Request) -> Principal:
+        authorizer: Authorizer = request.app.state.dependencies.authorizer
+        principal = await authorizer.authorize(request, permission)
+        if principal.groups is not None and permission not in WITHOUT_CAMERAS:
+            detail = "You are limited to camera groups, and this request concerns more than their cameras."
+            raise Problem(403, "limited-to-groups", detail)
+        return principal
+
+    check.permission = permission  # type: ignore[attr-defined]  # read by ``required_permission``
+    return check
+
+
+def require_in_scope(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
+    """Return the FastAPI dependency that requires ``permission``, for a route that applies ``Principal.scope``.
+
+    Every query of the route takes the scope: an object outside of it does not exist for the caller (404), and creating
+    one there is a 403 (``outside-groups``).
+    """
 
     async def check(request: Request) -> Principal:
         authorizer: Authorizer = request.app.state.dependencies.authorizer
         return await authorizer.authorize(request, permission)
 
-    check.permission = permission  # type: ignore[attr-defined]  # read by ``required_permission``
+    check.permission = permission  # type: ignore[attr-defined]  # as above
+    check.applies_scope = True  # type: ignore[attr-defined]  # read by ``applies_scope``
     return check
+
+
+def outside_groups(detail: str) -> Problem:
+    """Return the 403 Problem for a write that concerns a camera outside of the caller's camera groups."""
+    return Problem(403, "outside-groups", detail)
 
 
 def require_if(parameter: str, permission: Permission) -> Callable[[Request], Awaitable[None]]:
@@ -117,6 +155,18 @@ def conditional_permissions(dependant: Dependant) -> dict[str, Permission]:
     """Return the permissions that a route requires besides its own one, by the parameter that requires them."""
     found = (getattr(dependency.call, "conditional_permission", None) for dependency in dependant.dependencies)
     return dict(pair for pair in found if pair is not None)
+
+
+def applies_scope(dependant: Dependant) -> bool:
+    """Return whether the route applies the limit of a caller to camera groups."""
+    return any(getattr(dependency.call, "applies_scope", False) for dependency in dependant.dependencies)
+
+
+def group_limit(dependant: Dependant) -> Literal["applied", "not concerned", "rejected"]:
+    """Return what the route, which requires a permission, does for a caller who is limited to camera groups."""
+    if applies_scope(dependant):
+        return "applied"
+    return "not concerned" if required_permission(dependant) in WITHOUT_CAMERAS else "rejected"
 
 
 def required_permission(dependant: Dependant) -> Permission | None:

@@ -22,8 +22,6 @@ from cloud_functions.db.users.api_keys import ApiKey, find_api_key, record_key_u
 Result = TypeVar("Result")
 ALL_SCOPES: Final = "*"
 CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="vedette"'}
-_UNLIMITED: Final[frozenset[Permission]] = frozenset({"account:read", "account:write"})
-"""Permissions that concern no camera, so that a limit to camera groups does not apply to them."""
 
 
 class QueryRunner(Protocol):
@@ -55,9 +53,6 @@ class UserAuthorizer:
         principal = await (self._key(credential) if credential.startswith(KEY_START) else self._user(credential))
         if permission not in principal.permissions:
             raise Problem(403, "forbidden", f"This request needs the permission {permission}.")
-        if principal.groups is not None and permission not in _UNLIMITED:
-            detail = "You are limited to camera groups, and this release cannot limit this request to them."
-            raise Problem(403, "limited-to-groups", detail)
         return principal
 
     def _anonymous(self, permission: Permission) -> Principal:

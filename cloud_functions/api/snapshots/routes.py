@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
@@ -13,16 +13,17 @@ from cloud_functions.api.dependencies import Dependencies, Deps
 from cloud_functions.api.events.routes import EventRef, get_event_or_404
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.security.plate_access import is_protected, protected_problem
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
 from cloud_functions.api.snapshots.responses import IMAGE_RESPONSES, SignedUrlResponse
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.events.record import FlatEvent
 from shared.clock import format_utc
 from shared.storage_keys import CONTENT_TYPES, is_snapshot_key, snapshot_object_key, thumbnail_object_key
 
 router = APIRouter(prefix="/events", tags=["Pictures"], route_class=StrictRoute)
-_READ = Depends(require("snapshots:read"))
+Reader = Annotated[Principal, Depends(require_in_scope("snapshots:read"))]
 
 PENDING_PERIOD: Final = timedelta(days=2)
 """Time after an event was stored during which a missing snapshot is pending. Devices that are offline upload later."""
@@ -31,14 +32,13 @@ PENDING_PERIOD: Final = timedelta(days=2)
 @router.get(
     "/{event}/snapshot",
     name="event_snapshot",
-    dependencies=[_READ],
     summary="Get the snapshot",
     responses=IMAGE_RESPONSES,
     response_class=Response,
 )
-async def event_snapshot(deps: Deps, ref: EventRef, may_read: MayReadPlates) -> Response:
+async def event_snapshot(caller: Reader, deps: Deps, ref: EventRef, may_read: MayReadPlates) -> Response:
     """The annotated snapshot as a download. An event can arrive before its snapshot: retry after `Retry-After`."""
-    event = await _event_with_visible_snapshot(deps, ref, may_read=may_read)
+    event = await _event_with_visible_snapshot(deps, ref, scope=caller.scope, may_read=may_read)
     path = _snapshot_path(event)
     return await _image(deps, event, snapshot_object_key(event.device_id, path), _filename(event, path))
 
@@ -46,14 +46,13 @@ async def event_snapshot(deps: Deps, ref: EventRef, may_read: MayReadPlates) -> 
 @router.get(
     "/{event}/thumbnail",
     name="event_thumbnail",
-    dependencies=[_READ],
     summary="Get the thumbnail",
     responses=IMAGE_RESPONSES,
     response_class=Response,
 )
-async def event_thumbnail(deps: Deps, ref: EventRef, may_read: MayReadPlates) -> Response:
+async def event_thumbnail(caller: Reader, deps: Deps, ref: EventRef, may_read: MayReadPlates) -> Response:
     """A small JPEG version of the snapshot as a download."""
-    event = await _event_with_visible_snapshot(deps, ref, may_read=may_read)
+    event = await _event_with_visible_snapshot(deps, ref, scope=caller.scope, may_read=may_read)
     key = thumbnail_object_key(event.device_id, _snapshot_path(event))
     return await _image(deps, event, key, f"event_{event.id}_thumbnail.jpg")
 
@@ -61,13 +60,12 @@ async def event_thumbnail(deps: Deps, ref: EventRef, may_read: MayReadPlates) ->
 @router.get(
     "/{event}/snapshot-url",
     name="event_snapshot_url",
-    dependencies=[_READ],
     summary="Get a signed URL of the snapshot",
     response_model=SignedUrlResponse,
 )
-async def event_snapshot_url(deps: Deps, ref: EventRef, may_read: MayReadPlates) -> dict[str, Any]:
+async def event_snapshot_url(caller: Reader, deps: Deps, ref: EventRef, may_read: MayReadPlates) -> dict[str, Any]:
     """A signed URL that gives access to the snapshot until it expires, for `<img>` tags and messages."""
-    event = await _event_with_visible_snapshot(deps, ref, may_read=may_read)
+    event = await _event_with_visible_snapshot(deps, ref, scope=caller.scope, may_read=may_read)
     path = _snapshot_path(event)
     key = snapshot_object_key(event.device_id, path)
     if not await deps.thread_pool.run(lambda: deps.snapshots.exists(key)):
@@ -80,9 +78,15 @@ async def event_snapshot_url(deps: Deps, ref: EventRef, may_read: MayReadPlates)
     }
 
 
-async def _event_with_visible_snapshot(deps: Dependencies, ref: int | UUID, *, may_read: bool) -> FlatEvent:
-    """Return the event; raise the 403 Problem if its snapshot shows a protected plate that the caller may not read."""
-    event = await get_event_or_404(deps, ref)
+async def _event_with_visible_snapshot(
+    deps: Dependencies, ref: int | UUID, *, scope: CameraScope | None, may_read: bool
+) -> FlatEvent:
+    """Return the event in the scope.
+
+    Raises:
+        Problem: 403, its snapshot shows a protected plate that the caller may not read; 404, there is no such event.
+    """
+    event = await get_event_or_404(deps, ref, scope=scope)
     if is_protected(event) and not may_read:
         raise protected_problem("see their snapshots")
     return event
@@ -97,6 +101,7 @@ async def _image(deps: Dependencies, event: FlatEvent, key: str, filename: str) 
     headers = {
         "Content-Disposition": f'attachment; filename="{filename}"',
         "Cache-Control": "private, max-age=86400, immutable",
+        "Vary": "Authorization, X-API-Key, Cookie",  # the next user of a browser may not see this image
         "ETag": image.etag,
     }
     return Response(image.content, media_type=_content_type(filename), headers=headers)

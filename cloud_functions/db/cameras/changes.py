@@ -14,6 +14,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from cloud_functions.db.cameras.record import CameraFields
+from cloud_functions.db.cameras.scope import CAMERA_IN_SCOPE, CameraScope, limited, scope_parameters
 from cloud_functions.db.types import Connection
 from shared.cameras import free_slug
 from shared.ids import is_uuid
@@ -38,6 +39,19 @@ UPDATE cameras SET
 WHERE id = %(id)s
 """
 _LOCK: Final = "SELECT id, config_version FROM cameras WHERE "
+_BY_ID: Final = "id = %(ref)s::uuid"
+_BY_SLUG: Final = "slug = %(ref)s"
+_TAKEN: Final = (
+    "SELECT lower(slug) FROM cameras WHERE lower(slug) = %(slug)s OR starts_with(lower(slug), %(slug)s || '-')"
+)
+_REPORTED: Final = """
+SELECT DISTINCT lower(camera_id) FROM (
+    SELECT camera_id FROM event_counts_monthly WHERE events > 0
+    UNION ALL
+    SELECT health ->> 'camera_id' FROM devices, jsonb_array_elements(
+        CASE jsonb_typeof(heartbeat -> 'cameras') WHEN 'array' THEN heartbeat -> 'cameras' ELSE '[]' END) AS health
+) AS reported WHERE camera_id IS NOT NULL
+"""
 _MAX_ATTEMPTS: Final = 20
 _CHANGES_LOCK: Final = 8459402180
 """Advisory lock that changes of single cameras share, and that an import takes alone."""
@@ -58,16 +72,30 @@ class CameraVersion(NamedTuple):
     version: int
 
 
-def create_camera(connection: Connection, camera_id: UUID, given: CameraFields, *, slug: str, exact: bool) -> str:
+def create_camera(
+    connection: Connection,
+    camera_id: UUID,
+    given: CameraFields,
+    *,
+    slug: str,
+    exact: bool,
+    scope: CameraScope | None = None,
+) -> str:
     """Create a camera and return its slug: ``slug`` itself if ``exact``, otherwise the first free one after it.
+
+    In a scope, a slug under which devices have reported already is in use: its events would become visible.
 
     Raises:
         SlugTakenError: ``exact``, and the slug is in use.
         UnknownGroupError: the group does not exist.
     """
     connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_CHANGES_LOCK])
+    reported = set[str]() if scope is None else reported_camera_ids(connection)
+    if exact and slug.lower() in reported:
+        raise SlugTakenError
     for _ in range(_MAX_ATTEMPTS):
-        chosen = slug if exact else free_slug(slug, _taken_slugs(connection, slug).__contains__)
+        taken = reported if exact else _taken_slugs(connection, slug) | reported
+        chosen = slug if exact else free_slug(slug, taken.__contains__)
         values = _values(given) | {"id": camera_id, "slug": chosen}
         try:
             with connection.transaction():  # a savepoint: the caller's transaction stays usable
@@ -80,11 +108,12 @@ def create_camera(connection: Connection, camera_id: UUID, given: CameraFields, 
     raise SlugTakenError
 
 
-def lock_camera(connection: Connection, ref: str) -> CameraVersion | None:
-    """Lock the camera with this id or slug against other changes; None if there is none."""
+def lock_camera(connection: Connection, ref: str, *, scope: CameraScope | None = None) -> CameraVersion | None:
+    """Lock the camera with this id or slug against other changes; None if there is none in the scope."""
     connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [_CHANGES_LOCK])
-    condition = "id = %s::uuid FOR NO KEY UPDATE" if is_uuid(ref) else "slug = %s FOR NO KEY UPDATE"
-    row = connection.execute(_LOCK + condition, [ref]).fetchone()
+    condition = (_BY_ID if is_uuid(ref) else _BY_SLUG) + limited(CAMERA_IN_SCOPE, scope)
+    parameters = {"ref": ref} | scope_parameters(scope)
+    row = connection.execute(_LOCK + condition + " FOR NO KEY UPDATE", parameters).fetchone()
     return None if row is None else CameraVersion(*row)
 
 
@@ -126,10 +155,14 @@ def delete_camera(connection: Connection, camera_id: UUID) -> None:
     connection.execute("DELETE FROM cameras WHERE id = %s", [camera_id])
 
 
+def reported_camera_ids(connection: Connection) -> set[str]:
+    """Return the camera ids, in lower case, of stored events and of the devices' last heartbeats."""
+    return {row[0] for row in connection.execute(_REPORTED)}
+
+
 def _taken_slugs(connection: Connection, slug: str) -> set[str]:
     """Return the slugs in use, in lower case, that are equal to ``slug`` or begin with it and a hyphen."""
-    query = "SELECT lower(slug) FROM cameras WHERE lower(slug) = %(slug)s OR starts_with(lower(slug), %(slug)s || '-')"
-    return {row[0] for row in connection.execute(query, {"slug": slug})}
+    return {row[0] for row in connection.execute(_TAKEN, {"slug": slug})}
 
 
 def _values(given: CameraFields) -> dict[str, Any]:

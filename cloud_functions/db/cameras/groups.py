@@ -10,6 +10,7 @@ from psycopg import errors
 
 from cloud_functions.db.cameras.changes import CameraVersion
 from cloud_functions.db.cameras.record import CameraGroup
+from cloud_functions.db.cameras.scope import GROUP_IN_SCOPE, CameraScope, limited, scope_parameters
 from cloud_functions.db.types import Connection
 from shared.cameras import free_slug
 from shared.ids import is_uuid
@@ -28,7 +29,14 @@ UPDATE camera_groups SET name = %(name)s, description = %(description)s, locatio
        version = version + 1, updated_at = now()
 WHERE id = %(id)s
 """
-_LOCK: Final = "SELECT id, version FROM camera_groups WHERE "
+_LOCK: Final = "SELECT g.id, g.version FROM camera_groups AS g WHERE "
+_COUNT: Final = "SELECT count(*) FROM camera_groups AS g"
+_PAGE: Final = " ORDER BY lower(name), id LIMIT %(limit)s OFFSET %(offset)s"
+_BY_ID: Final = "g.id = %(ref)s::uuid"
+_BY_SLUG: Final = "g.slug = %(ref)s"
+# Another group may get the slug later, and must not inherit who is limited to it.
+_FORGET_IN_USERS: Final = "UPDATE users SET groups = array_remove(groups, %(slug)s) WHERE %(slug)s = ANY (groups)"
+_FORGET_IN_KEYS: Final = "UPDATE api_keys SET groups = array_remove(groups, %(slug)s) WHERE %(slug)s = ANY (groups)"
 _MAX_ATTEMPTS: Final = 20
 
 
@@ -45,17 +53,21 @@ class GroupFields:
     location: str | None = None
 
 
-def list_groups(connection: Connection, *, limit: int | None = None, offset: int = 0) -> tuple[list[CameraGroup], int]:
-    """Return one page of the groups, sorted by name, and the number of all groups."""
-    rows = connection.execute(_GROUPS + " ORDER BY lower(name), id LIMIT %s OFFSET %s", [limit, offset])
-    total = connection.execute("SELECT count(*) FROM camera_groups").fetchone()
+def list_groups(
+    connection: Connection, *, limit: int | None = None, offset: int = 0, scope: CameraScope | None = None
+) -> tuple[list[CameraGroup], int]:
+    """Return one page of the groups in the scope, sorted by name, and their number."""
+    condition = limited(GROUP_IN_SCOPE, scope, keyword="WHERE")
+    parameters = scope_parameters(scope)
+    rows = connection.execute(_GROUPS + condition + _PAGE, {"limit": limit, "offset": offset} | parameters)
+    total = connection.execute(_COUNT + condition, parameters).fetchone()
     return [CameraGroup(*row) for row in rows], 0 if total is None else total[0]
 
 
-def find_group(connection: Connection, ref: str) -> CameraGroup | None:
-    """Return the group with this id or slug, or None."""
-    condition = "WHERE id = %s::uuid" if is_uuid(ref) else "WHERE slug = %s"
-    row = connection.execute(_GROUPS + condition, [ref]).fetchone()
+def find_group(connection: Connection, ref: str, *, scope: CameraScope | None = None) -> CameraGroup | None:
+    """Return the group with this id or slug; None if there is none in the scope."""
+    query = _GROUPS + " WHERE " + (_BY_ID if is_uuid(ref) else _BY_SLUG) + limited(GROUP_IN_SCOPE, scope)
+    row = connection.execute(query, {"ref": ref} | scope_parameters(scope)).fetchone()
     return None if row is None else CameraGroup(*row)
 
 
@@ -76,10 +88,10 @@ def create_group(connection: Connection, group_id: UUID, given: GroupFields, *, 
     raise GroupNameTakenError
 
 
-def lock_group(connection: Connection, ref: str) -> CameraVersion | None:
-    """Lock the group with this id or slug against changes and new cameras; None if there is none."""
-    condition = "id = %s::uuid FOR UPDATE" if is_uuid(ref) else "slug = %s FOR UPDATE"
-    row = connection.execute(_LOCK + condition, [ref]).fetchone()
+def lock_group(connection: Connection, ref: str, *, scope: CameraScope | None = None) -> CameraVersion | None:
+    """Lock the group with this id or slug against changes and new cameras; None if there is none in the scope."""
+    query = _LOCK + (_BY_ID if is_uuid(ref) else _BY_SLUG) + limited(GROUP_IN_SCOPE, scope) + " FOR UPDATE"
+    row = connection.execute(query, {"ref": ref} | scope_parameters(scope)).fetchone()
     return None if row is None else CameraVersion(*row)
 
 
@@ -93,13 +105,18 @@ def replace_group(connection: Connection, group_id: UUID, given: GroupFields) ->
 
 
 def delete_group(connection: Connection, group_id: UUID) -> int:
-    """Delete a locked group and return the number of its cameras, which stay and are then in no group."""
+    """Delete a locked group and return the number of its cameras, which stay and are then in no group.
+
+    Users and API keys that are limited to the group lose it, and stay limited.
+    """
     freed = connection.execute(
         "UPDATE cameras SET group_id = NULL, config_version = config_version + 1, updated_at = now()"
         " WHERE group_id = %s",
         [group_id],
     ).rowcount
-    connection.execute("DELETE FROM camera_groups WHERE id = %s", [group_id])
+    for (slug,) in connection.execute("DELETE FROM camera_groups WHERE id = %s RETURNING slug", [group_id]).fetchall():
+        connection.execute(_FORGET_IN_USERS, {"slug": slug})
+        connection.execute(_FORGET_IN_KEYS, {"slug": slug})
     return freed
 
 

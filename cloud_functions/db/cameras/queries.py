@@ -15,6 +15,7 @@ from cloud_functions.db.cameras.record import (
     CameraFields,
     ConfigurationState,
 )
+from cloud_functions.db.cameras.scope import GROUP_IN_SCOPE, CameraScope, limited, scope_parameters
 from cloud_functions.db.types import Connection, Row
 from shared.ids import is_uuid
 
@@ -51,10 +52,11 @@ SELECT g.id, g.slug, g.name, count(s.id), count(s.id) FILTER (WHERE s.is_active)
        count(s.id) FILTER (WHERE s.is_active AND s.enable_detection),
        count(s.id) FILTER (WHERE s.status = 'idle'), count(s.id) FILTER (WHERE s.status = 'live'),
        count(s.id) FILTER (WHERE s.status = 'degraded'), count(s.id) FILTER (WHERE s.status = 'offline')
-FROM camera_groups AS g FULL JOIN states AS s ON g.id = s.group_id
-GROUP BY g.id ORDER BY lower(g.name) NULLS LAST
-"""
+FROM camera_groups AS g """
 )
+_COUNTS_OF_ALL: Final = _COUNTS + "FULL JOIN states AS s ON g.id = s.group_id"
+_COUNTS_IN_SCOPE: Final = _COUNTS + "LEFT JOIN states AS s ON g.id = s.group_id WHERE " + GROUP_IN_SCOPE
+_COUNTS_ORDER: Final = " GROUP BY g.id ORDER BY lower(g.name) NULLS LAST"
 
 SORTS: Final[dict[str, LiteralString]] = {
     "name": "lower(s.name), s.slug",
@@ -79,6 +81,8 @@ class CameraFilter:
     status: str | None = None
     search: str | None = None
     """Text in the name, the slug or the location, in either case."""
+    scope: CameraScope | None = None
+    """The camera groups that the caller is limited to."""
 
 
 class CameraPage(NamedTuple):
@@ -116,16 +120,20 @@ def list_cameras(
     return CameraPage([], 0 if total is None else total[0])
 
 
-def find_camera(connection: Connection, ref: str) -> Camera | None:
-    """Return the camera with this id or slug, or None."""
-    query = _FIND_BY_ID if is_uuid(ref) else _FIND_BY_SLUG
-    row = connection.execute(query, {"ref": ref}).fetchone()
+def find_camera(connection: Connection, ref: str, *, scope: CameraScope | None = None) -> Camera | None:
+    """Return the camera with this id or slug; None if there is none in the scope."""
+    query = (_FIND_BY_ID if is_uuid(ref) else _FIND_BY_SLUG) + limited(GROUP_IN_SCOPE, scope)
+    row = connection.execute(query, {"ref": ref} | scope_parameters(scope)).fetchone()
     return None if row is None else _camera(row)
 
 
-def count_by_group(connection: Connection) -> list[GroupCounts]:
-    """Return the counts of each group, sorted by name, and last those of the cameras without a group."""
-    return [GroupCounts(*row) for row in connection.execute(_COUNTS)]
+def count_by_group(connection: Connection, *, scope: CameraScope | None = None) -> list[GroupCounts]:
+    """Return the counts of each group in the scope, sorted by name.
+
+    Without a scope, the counts of the cameras without a group come last.
+    """
+    query = (_COUNTS_OF_ALL if scope is None else _COUNTS_IN_SCOPE) + _COUNTS_ORDER
+    return [GroupCounts(*row) for row in connection.execute(query, scope_parameters(scope))]
 
 
 def _conditions(given: CameraFilter) -> tuple[LiteralString, dict[str, object]]:
@@ -138,9 +146,12 @@ def _conditions(given: CameraFilter) -> tuple[LiteralString, dict[str, object]]:
         conditions.append("s.status = %(status)s")
     if given.search is not None:
         conditions.append("concat_ws(E'\\n', s.name, s.slug, s.location) ILIKE %(search)s")
+    if given.scope is not None:
+        conditions.append(GROUP_IN_SCOPE)
     where: LiteralString = " WHERE " + " AND ".join(conditions) if conditions else ""
     search = None if given.search is None else f"%{_escaped(given.search)}%"
-    return where, {"group": given.group, "status": given.status, "search": search}
+    parameters = {"group": given.group, "status": given.status, "search": search}
+    return where, parameters | scope_parameters(given.scope)
 
 
 def _escaped(text: str) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
+from cloud_functions.db.cameras.scope import CAMERA_ID_IN_SCOPE, CameraScope, limited, scope_parameters
 from cloud_functions.db.types import Connection
 
 LISTEN: Final[LiteralString] = "LISTEN vedette_commands"
@@ -37,7 +38,7 @@ WHERE id = %s AND replied_at IS NULL
 """
 _FIND: Final = """
 SELECT id, device_id, site_id, kind, camera_id, requested_by, created_at, expires_at, status, reply, replied_at
-FROM commands WHERE id = %s
+FROM commands WHERE id = %(id)s
 """
 _OLD: Final = """
 DELETE FROM commands WHERE id = ANY (ARRAY(
@@ -79,9 +80,10 @@ def add_command(connection: Connection, command: NewCommand) -> str | None:
     return None if row is None else row[0]
 
 
-def find_command(connection: Connection, command_id: UUID) -> StoredCommand | None:
-    """Return one command, or None."""
-    row = connection.execute(_FIND, [command_id]).fetchone()
+def find_command(connection: Connection, command_id: UUID, *, scope: CameraScope | None = None) -> StoredCommand | None:
+    """Return one command; None if there is none in the scope, in which each command concerns a camera."""
+    query = _FIND + limited(CAMERA_ID_IN_SCOPE, scope)
+    row = connection.execute(query, {"id": command_id} | scope_parameters(scope)).fetchone()
     return None if row is None else StoredCommand(*row)
 
 

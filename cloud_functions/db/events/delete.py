@@ -13,6 +13,7 @@ from uuid import UUID
 
 from psycopg import sql
 
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.events.filter import EventFilter, all_of, event_conditions
 from cloud_functions.db.events.queries import find_event
 from cloud_functions.db.events.time_buckets import time_conditions
@@ -44,9 +45,9 @@ class DeletedEvent(NamedTuple):
     path: str | None
 
 
-def delete_event(connection: Connection, ref: int | UUID) -> Deletion:
-    """Delete one event; ``events`` is 0 if it does not exist."""
-    event = find_event(connection, ref)
+def delete_event(connection: Connection, ref: int | UUID, *, scope: CameraScope | None = None) -> Deletion:
+    """Delete one event; ``events`` is 0 if there is none in the scope."""
+    event = find_event(connection, ref, scope=scope)
     if event is None:
         return Deletion(events=0, snapshots=[])
     return _delete(connection, [UUID(event.event_id)], [event.timestamp])

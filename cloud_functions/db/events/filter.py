@@ -8,6 +8,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
+from cloud_functions.db.cameras.scope import CameraScope, camera_id_conditions
 from cloud_functions.db.events.time_buckets import TimeSpan
 
 Parameters = dict[str, object]
@@ -37,11 +38,13 @@ class EventFilter:
     """Tokens under which ``plate`` is stored where it is protected."""
     plate_event_ids: tuple[str, ...] | None = None
     """Events of ``plate`` that are stored under another token (see ``plates.normal_form.legacy_normal_forms``)."""
+    scope: CameraScope | None = None
+    """The camera groups that the caller is limited to."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no condition, so that every event matches."""
-        return all(getattr(self, field.name) is None for field in fields(self))
+        """Whether there is no condition besides the scope, so that every event that the caller can see matches."""
+        return all(getattr(self, field.name) is None for field in fields(self) if field.name != "scope")
 
     @property
     def has_rollup(self) -> bool:
@@ -137,13 +140,16 @@ def _either(first: LiteralString, second: LiteralString) -> LiteralString:
 
 
 def name_conditions(event_filter: EventFilter) -> tuple[list[sql.Composable], Parameters]:
-    """Return the conditions on camera, site and type, whose columns events and rollups share."""
+    """Return the conditions on camera, site, type and scope, whose columns events and rollups share."""
     return _chosen(event_filter, _NAMES)
 
 
 def _chosen(event_filter: EventFilter, known: dict[str, LiteralString]) -> tuple[list[sql.Composable], Parameters]:
+    """Return the conditions that are set, of those in ``known``, and the scope's."""
     names = [name for name in known if getattr(event_filter, name) is not None]
-    return [sql.SQL(known[name]) for name in names], {name: getattr(event_filter, name) for name in names}
+    parameters: Parameters = {name: getattr(event_filter, name) for name in names}
+    conditions: list[sql.Composable] = [sql.SQL(known[name]) for name in names]
+    return conditions + camera_id_conditions(event_filter.scope, parameters), parameters
 
 
 def all_of(conditions: list[sql.Composable]) -> sql.Composable:

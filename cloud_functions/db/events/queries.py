@@ -6,13 +6,13 @@ filter with a rollup costs the same: earlier pages, and months without matching 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import LiteralString
 from uuid import UUID
 
 from psycopg import sql
 
+from cloud_functions.db.cameras.scope import CAMERA_ID_IN_SCOPE, CameraScope, limited, scope_parameters
 from cloud_functions.db.events.counts import count_buckets, count_events, rollup_column, rollup_conditions
 from cloud_functions.db.events.filter import EventFilter, Parameters, all_of, event_conditions
 from cloud_functions.db.events.identity import MINTED_WITHIN, uuid7_time
@@ -81,24 +81,27 @@ def events_after(
     return _select(connection, event_filter, _Slice(limit=limit, after=after))
 
 
-def find_event(connection: Connection, ref: int | UUID) -> FlatEvent | None:
-    """Return the event with this id or event_id, or None.
+def find_event(connection: Connection, ref: int | UUID, *, scope: CameraScope | None = None) -> FlatEvent | None:
+    """Return the event with this id or event_id; None if there is none in the scope.
 
     Months are searched from the newest, with one index lookup each; the month of a UUIDv7's time is searched first.
     """
     if isinstance(ref, int):
-        return _found(connection, "event_by_number(%s)", [ref])
+        return _found(connection, "event_by_number(%(ref)s)", {"ref": ref}, scope)
     minted = uuid7_time(str(ref))
     if minted is not None:
-        near = [ref, minted - MINTED_WITHIN, minted + MINTED_WITHIN]
-        if event := _found(connection, "event_by_uuid(%s, %s, %s)", near):
+        near: Parameters = {"ref": ref, "earliest": minted - MINTED_WITHIN, "latest": minted + MINTED_WITHIN}
+        if event := _found(connection, "event_by_uuid(%(ref)s, %(earliest)s, %(latest)s)", near, scope):
             return event
-    return _found(connection, "event_by_uuid(%s)", [ref])
+    return _found(connection, "event_by_uuid(%(ref)s)", {"ref": ref}, scope)
 
 
-def _found(connection: Connection, function: LiteralString, arguments: Sequence[object]) -> FlatEvent | None:
-    query = sql.SQL("SELECT {} FROM {}").format(_COLUMNS, sql.SQL(function))
-    row = connection.execute(query, arguments).fetchone()
+def _found(
+    connection: Connection, function: LiteralString, arguments: Parameters, scope: CameraScope | None
+) -> FlatEvent | None:
+    condition = limited(CAMERA_ID_IN_SCOPE, scope, keyword="WHERE")
+    query = sql.SQL("SELECT {} FROM {}{}").format(_COLUMNS, sql.SQL(function), sql.SQL(condition))
+    row = connection.execute(query, arguments | scope_parameters(scope)).fetchone()
     return None if row is None else FlatEvent.from_row(row)
 
 

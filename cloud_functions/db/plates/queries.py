@@ -12,6 +12,13 @@ from uuid import UUID
 
 from psycopg import sql
 
+from cloud_functions.db.cameras.scope import (
+    CAMERA_ID_IN_SCOPE,
+    CameraScope,
+    camera_id_conditions,
+    limited,
+    scope_parameters,
+)
 from cloud_functions.db.events.counts import count_events
 from cloud_functions.db.events.filter import EventFilter, Parameters, all_of
 from cloud_functions.db.plates.record import PLATE_EVENT_COLUMNS, PlateEvent
@@ -38,6 +45,8 @@ class PlateFilter:
     tokens: tuple[str, ...] = ()
     event_ids: tuple[str, ...] = ()
     """Events of ``plate`` that are stored under another token (see ``plates.normal_form.legacy_normal_forms``)."""
+    scope: CameraScope | None = None
+    """The camera groups that the caller is limited to."""
 
     @property
     def has_rollup(self) -> bool:
@@ -47,7 +56,7 @@ class PlateFilter:
     @property
     def is_prefix_alone(self) -> bool:
         """Whether the prefix is the only condition."""
-        others = (self.plate, self.region, self.camera_id, self.site_id, self.start, self.end)
+        others = (self.plate, self.region, self.camera_id, self.site_id, self.start, self.end, self.scope)
         return self.prefix is not None and all(other is None for other in others)
 
 
@@ -134,6 +143,7 @@ def plate_conditions(plate_filter: PlateFilter) -> tuple[list[sql.Composable], P
     names = [name for name in _CONDITIONS if getattr(plate_filter, name) is not None]
     conditions: list[sql.Composable] = [sql.SQL(_CONDITIONS[name]) for name in names]
     parameters: Parameters = {name: getattr(plate_filter, name) for name in names}
+    conditions += camera_id_conditions(plate_filter.scope, parameters)
     if plate_filter.plate is not None:
         several = _ANY_PLATE_OR_LISTED if plate_filter.event_ids else _ANY_PLATE
         conditions.append(sql.SQL(several if plate_filter.tokens or plate_filter.event_ids else _PLATE))
@@ -181,10 +191,11 @@ def newest_plates(
     return [PlateEvent.from_row(row) for row in connection.execute(query, parameters)]
 
 
-def find_plate(connection: Connection, event_id: UUID) -> PlateEvent | None:
-    """Return the read of the event with this UUID, or None if there is none."""
-    query = sql.SQL("SELECT {} FROM plate_events WHERE event_id = %(event_id)s LIMIT 1").format(COLUMNS)
-    row = connection.execute(query, {"event_id": event_id}).fetchone()
+def find_plate(connection: Connection, event_id: UUID, *, scope: CameraScope | None = None) -> PlateEvent | None:
+    """Return the read of the event with this UUID; None if there is none in the scope."""
+    condition = sql.SQL(limited(CAMERA_ID_IN_SCOPE, scope))
+    query = sql.SQL("SELECT {} FROM plate_events WHERE event_id = %(event_id)s{} LIMIT 1").format(COLUMNS, condition)
+    row = connection.execute(query, {"event_id": event_id} | scope_parameters(scope)).fetchone()
     return None if row is None else PlateEvent.from_row(row)
 
 
@@ -197,6 +208,7 @@ def count_plates(connection: Connection, plate_filter: PlateFilter) -> int:
             site_id=plate_filter.site_id,
             start=plate_filter.start,
             end=plate_filter.end,
+            scope=plate_filter.scope,
         )
         return count_events(connection, event_filter)
     conditions, parameters = plate_conditions(plate_filter)

@@ -8,12 +8,13 @@ are listed by plate, the nearest plate first, and by time, the newest first.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
 
 from psycopg import sql
 
+from cloud_functions.db.cameras.scope import CAMERA_ID_IN_SCOPE, CameraScope
 from cloud_functions.db.events.filter import all_of
 from cloud_functions.db.plates.queries import COLUMNS, PlateFilter, plate_conditions
 from cloud_functions.db.plates.record import PlateEvent
@@ -46,6 +47,10 @@ CROSS JOIN LATERAL (
     ORDER BY similarity(plate_in_ascii(folded), plate_in_ascii(%(folded)s)) DESC, plate_normalized_text LIMIT %(limit)s
 ) AS near
 """
+_READS_IN_SCOPE: Final = sql.SQL(
+    "SELECT plate_normalized_text, count(*) FROM plate_events"
+    " WHERE plate_normalized_text = ANY (%(plates)s) AND {} GROUP BY 1"
+).format(sql.SQL(CAMERA_ID_IN_SCOPE))
 _MARK: Final = CONFUSABLE[0][1:]
 """Characters that do not occur in folded plates."""
 _MIN_CHARS: Final = 7
@@ -88,8 +93,13 @@ class SearchPage:
     has_more: bool
 
 
-def near_plates(connection: Connection, plate: str, *, max_distance: int) -> list[NearPlate]:
-    """Return the stored plates within ``max_distance`` of ``plate`` (in normal form), the nearest first."""
+def near_plates(
+    connection: Connection, plate: str, *, max_distance: int, scope: CameraScope | None = None
+) -> list[NearPlate]:
+    """Return the plates within ``max_distance`` of ``plate`` (in normal form), the nearest first.
+
+    With ``scope``, only those with reads of its cameras.
+    """
     folded = fold(plate)
     query, threshold = query_without_prefix_trigrams(folded, max_distance) or (folded, THRESHOLD)
     parameters = {
@@ -106,7 +116,15 @@ def near_plates(connection: Connection, plate: str, *, max_distance: int) -> lis
     candidates = {text: (text, text, events, similarity) for text, events, similarity in rows}
     for text, events in connection.execute(_OTHER_LETTERS, parameters):
         candidates[text] = (text, text, events, trigram_similarity(plate, text))
-    return nearest(_within_distance(plate, candidates.values(), max_distance))
+    near = _within_distance(plate, candidates.values(), max_distance)
+    return nearest(near if scope is None else _with_reads_in(connection, near, scope))
+
+
+def _with_reads_in(connection: Connection, near: list[NearPlate], scope: CameraScope) -> list[NearPlate]:
+    """Return the plates with reads in the scope, and the number of these reads."""
+    parameters = {"plates": [one.plate for one in near]} | scope.parameters
+    events = dict(connection.execute(_READS_IN_SCOPE, parameters).fetchall())
+    return [replace(one, events=events[one.plate]) for one in near if one.plate in events]
 
 
 def query_without_prefix_trigrams(folded: str, max_distance: int) -> tuple[str, float] | None:

@@ -35,6 +35,7 @@ from cloud_functions.db.events.filter import EventFilter
 def test_a_time_is_rfc3339(text: str) -> None:
     """All spellings of one instant give the same UTC time."""
     moment = FilterParameters.model_validate({"start_time": text}).start_time
+    assert moment is not None
     assert moment == datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
     assert moment.tzinfo is UTC
 
@@ -70,7 +71,7 @@ def test_the_end_is_included_to_the_microsecond() -> None:
     """``end_time`` is inclusive, and the filter has an exclusive end one microsecond later."""
     moment = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
     params = FilterParameters.model_validate({"end_time": "2026-11-20T10:30:00Z"})
-    assert params.event_filter() == EventFilter(end=moment.replace(microsecond=1))
+    assert params.event_filter(scope=None) == EventFilter(end=moment.replace(microsecond=1))
 
 
 def test_times_in_the_wrong_order_are_rejected() -> None:

@@ -1,0 +1,132 @@
+"""A database with two camera groups, each with a camera, its events and its images, and with cameras in no group.
+
+Each name of the one group contains ``north``, each name outside of it ``south``, so that a test finds in a response
+what a caller who is limited to ``north`` must not see. The plates do the same with ``NN`` and ``SS``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import psycopg
+
+from cloud_functions.db.cameras.changes import create_camera
+from cloud_functions.db.cameras.groups import GroupFields, create_group
+from cloud_functions.db.cameras.record import CameraFields
+from cloud_functions.db.watchlists import NewPattern, add_patterns, create_watchlist
+from shared.storage_keys import image_object_keys, snapshot_key
+from tests.support.api_calls import NOON, store, stored_event
+
+OWN: Final = "north"
+FOREIGN: Final = "south"
+FOREIGN_MARKS: Final = ("south", "ss222")
+"""What is in no response to a caller who is limited to ``north``, in lower case."""
+OWN_MARKS: Final = ("north", "nn111", "bb333")
+"""The same for a caller who is limited to no group at all."""
+SHARED_PLATE: Final = "BB333"
+"""A plate that cameras of both groups have read."""
+
+_COMMAND: Final = """
+INSERT INTO commands (id, device_id, site_id, kind, camera_id, requested_by, expires_at)
+VALUES (%s, %s, 'hq', 'test_connection', %s, 'ana', now())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedCamera:
+    """A group with one camera, and what the camera has produced."""
+
+    group: str
+    group_id: UUID
+    camera: str
+    """The slug."""
+    camera_id: UUID
+    event: int
+    """Id of an ``anpr`` event with a snapshot."""
+    event_id: str
+    plate: str
+    command: UUID
+    """Id of a command that concerns the camera."""
+
+
+@dataclass(frozen=True, slots=True)
+class TwoGroups:
+    """The objects in the database, and the images in the bucket."""
+
+    own: GroupedCamera
+    foreign: GroupedCamera
+    watchlist: int
+    pattern: int
+    images: dict[str, bytes]
+
+
+def camera_fields(name: str, *, group_id: UUID | None, device_id: str | None = None, **fields: Any) -> CameraFields:
+    """Return the fields of a camera with defaults for all others."""
+    given: dict[str, Any] = {
+        "name": name,
+        "rtsp_url": f"rtsp://{name.lower().replace(' ', '-')}.example/stream",
+        "username": None,
+        "password_sealed": None,
+        "device_id": device_id,
+        "group_id": group_id,
+        "location": None,
+        "resolution": None,
+        "fps": None,
+        "codec": None,
+        "is_active": True,
+        "enable_detection": True,
+        "detection_sensitivity": 0.5,
+        "retention_days": None,
+        "settings": {},
+    }
+    return CameraFields(**(given | fields))
+
+
+def fill_two_groups(url: str) -> TwoGroups:
+    """Fill an empty database, and return what is in it."""
+    images: dict[str, bytes] = {}
+    own, foreign = (_grouped(url, name, plate, images) for name, plate in ((OWN, "NN111"), (FOREIGN, "SS222")))
+    _events(url, "southern-loose", "SS222", images)
+    _events(url, "southern-unknown", "SS222", images)
+    with psycopg.connect(url) as connection:
+        create_camera(
+            connection, uuid4(), camera_fields("Southern loose", group_id=None), slug="southern-loose", exact=True
+        )
+        watchlist = create_watchlist(connection, name="stolen", description=None, enabled=True)
+        added = add_patterns(connection, watchlist.watchlist_id, [NewPattern("exact", "NN111", None, None, None)])
+    assert added is not None
+    return TwoGroups(own, foreign, watchlist.watchlist_id, added.patterns[0].pattern_id, images)
+
+
+def _grouped(url: str, name: str, plate: str, images: dict[str, bytes]) -> GroupedCamera:
+    group_id, camera_id, slug = uuid4(), uuid4(), f"{name}-camera"
+    with psycopg.connect(url) as connection:
+        create_group(connection, group_id, GroupFields(f"The {name}"), slug=name)
+        fields = camera_fields(f"{name} camera", group_id=group_id, device_id=f"{name}-device")
+        create_camera(connection, camera_id, fields, slug=slug, exact=True)
+        command = uuid4()
+        connection.execute(_COMMAND, [command, f"{name}-device", slug])
+    event, event_id = _events(url, slug, plate, images)
+    return GroupedCamera(name, group_id, slug, camera_id, event, event_id, plate, command)
+
+
+def _events(url: str, camera: str, plate: str, images: dict[str, bytes]) -> tuple[int, str]:
+    """Store three events of the camera, and return id and event id of the one with a plate and a snapshot."""
+    device, event_id = camera.replace("camera", "device"), str(uuid4())
+    key = snapshot_key(camera_id=camera, event_type="anpr", timestamp=NOON, extension="jpg")
+    images |= dict.fromkeys(image_object_keys(device, key), b"jpeg")
+    read = {"anpr_result": {"license_plate": plate, "confidence": 0.9}, "plate_normalized": plate}
+    both = {"anpr_result": {"license_plate": SHARED_PLATE, "confidence": 0.9}, "plate_normalized": SHARED_PLATE}
+    common = {"camera_id": camera, "device_id": device}
+    number, *_ = store(
+        url,
+        [
+            stored_event("anpr", event_id=event_id, snapshot_path=key, event_data=read, **common),
+            stored_event("anpr", timestamp=NOON + timedelta(minutes=1), event_data=both, **common),
+            stored_event("tracking", timestamp=NOON + timedelta(minutes=2), **common),
+        ],
+    )
+    return number, event_id
