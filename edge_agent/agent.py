@@ -24,6 +24,7 @@ from edge_agent.device.commands import (
 from edge_agent.device.configuration_store import ConfigurationStore
 from edge_agent.device.device_key import DeviceKey
 from edge_agent.device.health import HeartbeatLoop
+from edge_agent.device.snapshots import SnapshotHandler
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.outbox import Outbox, OutboxFullError
 from edge_agent.outbox.open_stays import motion_stay_key
@@ -73,8 +74,11 @@ class Agent:
             open_stays=OpenStays(update_last_seen=self._update_last_seen, close=self._close_open_stays),
         )
         self._managed = self._managed_cameras(config) if config.is_managed else None
+        store = None if config.s3 is None else S3Store(settings=config.s3, device_id=config.device_id)
         handlers = CommandHandlers(
-            snapshot=self._cameras.take_snapshot,
+            snapshot=SnapshotHandler(
+                take=self._cameras.take_snapshot, store=store, outbox=self._outbox, clock=self._step_aware_clock
+            ),
             test_connection=self._cameras.test_connection,
             reload=self._on_reload,
             resend=ResendHandler(outbox=self._outbox),
@@ -84,7 +88,6 @@ class Agent:
         self._publisher = MqttPublisher(
             settings=config.mqtt, topics=topics, on_command=self._dispatcher.receive, clock=clock
         )
-        store = None if config.s3 is None else S3Store(settings=config.s3, device_id=config.device_id)
         self._sender = Sender(outbox=self._outbox, publisher=self._publisher, store=store, settings=config.sender)
         self._heartbeat = HeartbeatLoop(
             topics=topics,

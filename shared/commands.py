@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from shared.cameras import DeviceCamera
 from shared.errors import ContractError
+from shared.events import SnapshotRef
 from shared.ids import Segment
 
 MAX_COMMAND_BYTES = 120 * 1024
@@ -34,6 +35,12 @@ class SnapshotCommand(CommandBase):
     command: Literal["snapshot"] = "snapshot"
     camera_id: Segment
     snapshot_id: Segment | None = None
+    thumbnail: bool | None = Field(
+        default=None, description="Whether to make a thumbnail too. Null: as the camera's settings."
+    )
+    reply_within_s: float | None = Field(
+        default=None, gt=0, le=3600, description="Seconds in which the sender expects the reply."
+    )
 
 
 ConnectionFailure = Literal[
@@ -99,6 +106,22 @@ Command = Annotated[
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 
+class TakenSnapshot(BaseModel):
+    """The image that a ``snapshot`` command captured, in its reply."""
+
+    model_config = ConfigDict(extra="allow")
+
+    snapshot_id: str = Field(min_length=1, max_length=200)
+    camera_id: Segment
+    captured_at: AwareDatetime
+    image: SnapshotRef
+    has_thumbnail: bool = False
+    stored: bool = Field(
+        description="Whether the image is in the bucket. If not, the device uploads it as soon as it can."
+    )
+    error: str | None = Field(default=None, description="Why the image is not in the bucket yet.")
+
+
 class Reply(BaseModel):
     """The outcome of one command."""
 
@@ -120,6 +143,7 @@ class Reply(BaseModel):
         default=None,
         description="Why the test of a connection failed: a `ConnectionFailure`. Later versions may add causes.",
     )
+    snapshot: TakenSnapshot | None = None
     sequence_epoch: str | None = None
     resent: int | None = Field(default=None, ge=0)
     unavailable: list[SequenceRange] | None = Field(

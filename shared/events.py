@@ -182,6 +182,10 @@ class SnapshotData(_Part):
     snapshot_id: Label
     command_id: Segment | None = None
     thumbnail_key: str | None = None
+    stored: bool | None = Field(
+        default=None,
+        description="Whether the image was in the bucket before the event was published. False or null: it may follow.",
+    )
     error: str | None = None
 
 

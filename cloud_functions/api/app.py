@@ -29,6 +29,8 @@ from cloud_functions.api.http.semantics_middleware import HttpSemanticsMiddlewar
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.openapi import DESCRIPTION, ENVELOPED_RESPONSES, PROBLEM_RESPONSES, TAGS, openapi_document
 from cloud_functions.api.plates import routes as plates
+from cloud_functions.api.snapshots import camera_routes as camera_snapshots
+from cloud_functions.api.snapshots import capture_routes
 from cloud_functions.api.snapshots import routes as snapshots
 from cloud_functions.api.users import login_routes
 from cloud_functions.api.users import routes as users
@@ -38,11 +40,21 @@ from shared import __version__
 MOUNTS = ("/api", "/api/v1")
 """Path prefixes of the routes. The OpenAPI document shows the first one."""
 
-_ROUTERS = (event_export.router, snapshots.router, events.router, watchlists.router, plates.router, users.router)
+_ROUTERS = (
+    event_export.router,
+    snapshots.router,
+    events.router,
+    capture_routes.router,
+    camera_snapshots.router,
+    watchlists.router,
+    plates.router,
+    users.router,
+)
 """Routers in order of precedence: a static path comes before a path with a placeholder in the same position."""
 _ENVELOPED_ROUTERS = (
     group_routes.router,
     transfer_routes.router,
+    capture_routes.camera_router,
     cameras.router,
     connection_routes.router,
     commands.router,

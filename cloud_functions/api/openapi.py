@@ -40,6 +40,10 @@ Events of cameras, their annotated snapshots, number plates and watch-lists; the
 TAGS: Final = [
     {"name": "Events", "description": "List, count, export and delete events."},
     {"name": "Pictures", "description": "The annotated snapshot of an event."},
+    {
+        "name": "Snapshots",
+        "description": "Snapshots that were requested from cameras: capture one now, list, read and delete them.",
+    },
     {"name": "Plates", "description": "Search and count number plates."},
     {
         "name": "Watch-lists",

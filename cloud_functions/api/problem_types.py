@@ -38,11 +38,12 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "not-found": ProblemType(404, "The path does not exist."),
         "users-not-enabled": ProblemType(404, "The gateway authorizes callers, so there are no log-ins."),
         "event-not-found": ProblemType(404, "The event does not exist."),
-        "no-snapshot": ProblemType(404, "The event has no snapshot."),
+        "no-snapshot": ProblemType(404, "The event or the camera has no snapshot, or the snapshot no such image."),
         "snapshot-pending": ProblemType(
             404, "The device has not uploaded the snapshot yet. Retry after `Retry-After`."
         ),
         "snapshot-gone": ProblemType(404, "The snapshot was deleted, or the device never uploaded it."),
+        "snapshot-not-found": ProblemType(404, "The requested snapshot does not exist."),
         "plate-not-found": ProblemType(404, "The plate has no reads."),
         "watchlist-not-found": ProblemType(404, "The watch-list does not exist."),
         "pattern-not-found": ProblemType(404, "The watch-list has no pattern with this id."),
@@ -57,18 +58,22 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "no-password-key": ProblemType(
             409, "A camera password cannot be stored, because `PLATE_MASTER_KEY` is not set on the API."
         ),
+        "camera-inactive": ProblemType(409, "The camera is switched off."),
+        "several-cameras": ProblemType(409, "The path names a device with several cameras. Name the camera."),
         "changed-meanwhile": ProblemType(
             412, "`If-Match` does not name the current version. Get the resource again, and repeat the change."
         ),
         "body-too-large": ProblemType(413, "The body is larger than 6 MiB."),
         "invalid-parameter": ProblemType(422, "Parameters or body fields are invalid. `errors` lists them."),
         "answer-too-large": ProblemType(422, "The response is too large for Lambda. Request fewer items."),
+        "group-too-large": ProblemType(422, "The group has too many active cameras for one capture."),
         "import-rejected": ProblemType(
             422, "Rows of an import are invalid, and it asked for all or nothing. `details` lists them."
         ),
         "too-many-protected": ProblemType(422, "A search would decrypt too many protected plates. Narrow it."),
         "too-many-attempts": ProblemType(429, "Too many log-in attempts. Retry after `Retry-After`."),
         "internal-error": ProblemType(500, "The request failed because of an internal error."),
+        "snapshot-failed": ProblemType(502, "The device could not take the snapshot; `detail` has its reason."),
         "too-slow": ProblemType(503, "The query took longer than the statement timeout. Narrow it."),
         "unavailable": ProblemType(503, "A service is temporarily unavailable. Retry after `Retry-After`."),
         "plate-keys-away": ProblemType(503, "The keys of protected plates are unavailable."),

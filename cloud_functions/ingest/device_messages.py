@@ -24,6 +24,7 @@ from cloud_functions.db.devices.sequences import MAX_SEQUENCE, OutboxKey, Range,
 from cloud_functions.db.devices.status import HeartbeatRow, record_heartbeat, record_status
 from cloud_functions.db.events.json_size import check_stored_size
 from cloud_functions.db.types import Connection
+from cloud_functions.ingest.camera_snapshots import record_reply_snapshot
 from cloud_functions.ingest.sources.messages import Message
 from cloud_functions.ingest.validation import check_time
 from cloud_functions.settings import GapSettings
@@ -130,6 +131,9 @@ def _status(connection: Connection, message: Message, address: TopicAddress, lim
 def _reply(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> bool:
     reply = _parse(Reply, message)
     _check_owner(address, site_id=reply.site_id, device_id=reply.device_id)
+    if reply.snapshot is not None:
+        check_time(reply.snapshot.captured_at, limits.latest)
+    record_reply_snapshot(connection, reply)  # before the reply is announced
     if reply.sequence_epoch and reply.unavailable:
         _mark_lost(connection, OutboxKey(address.device_id, reply.sequence_epoch), reply.unavailable, "no longer held")
     if is_uuid(reply.command_id):

@@ -19,6 +19,11 @@ from cloud_functions.db.devices.gaps import claim_due_gaps, give_up_old_gaps, re
 from cloud_functions.db.maintenance.purge import TABLES_WITH_ZERO_COUNTS, purge_old_gaps, purge_zero_counts
 from cloud_functions.db.stalled_sessions import terminate_stalled_copies
 from cloud_functions.device_commands import request_resends
+from cloud_functions.maintenance.tasks.camera_snapshots import (
+    complete_snapshots,
+    delete_expired_snapshots,
+    give_up_snapshots,
+)
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.maintenance.tasks.partitions import empty_default_partition, make_months_ahead
 from cloud_functions.maintenance.tasks.pictures import delete_expired_pictures, delete_old_pictures
@@ -111,6 +116,15 @@ TASKS: Final[Mapping[str, Task]] = {
         expression="cron(10 1 * * ? *)",
         every_s=DAY_S,
     ),
+    "snapshots": Task(
+        (
+            Step("given_up", give_up_snapshots),
+            Step("expired", delete_expired_snapshots),
+            Step("pictures", delete_expired_pictures),
+        ),
+        expression="cron(0 2 * * ? *)",
+        every_s=DAY_S,
+    ),
     "retention": Task(
         (
             Step("sites", delete_expired_of_sites),
@@ -134,7 +148,12 @@ TASKS: Final[Mapping[str, Task]] = {
         every_s=DAY_S,
     ),
     "gaps": Task(
-        (Step("frozen", end_stalled_sessions), Step("lost", mark_old_gaps_lost), Step("resends", request_due_gaps)),
+        (
+            Step("frozen", end_stalled_sessions),
+            Step("lost", mark_old_gaps_lost),
+            Step("resends", request_due_gaps),
+            Step("uploads", complete_snapshots),
+        ),
         expression="rate(1 minute)",
         every_s=MINUTE_S,
     ),

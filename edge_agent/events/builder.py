@@ -122,10 +122,15 @@ class EventBuilder:
             case _:
                 assert_never(occurrence)
 
-    def snapshot_taken(self, frame: Frame, *, snapshot_id: str, command_id: str | None) -> BuiltEvent:
-        """Return the event for a snapshot command: this frame, without annotations."""
+    def snapshot_taken(
+        self, frame: Frame, *, snapshot_id: str, command_id: str | None, thumbnail: bool | None = None
+    ) -> BuiltEvent:
+        """Return the event for a snapshot command: this frame, without annotations.
+
+        ``thumbnail``: whether to make one; None for what the camera's settings say.
+        """
         data = SnapshotData(snapshot_id=snapshot_id, command_id=command_id)
-        return self._assemble(SnapshotEvent, data, frame, self._renderer.plain(frame))
+        return self._assemble(SnapshotEvent, data, frame, self._renderer.plain(frame, thumbnail=thumbnail))
 
     def snapshot_failed(self, error: str, *, at: datetime, snapshot_id: str, command_id: str | None) -> BuiltEvent:
         """Return the event for a snapshot command that failed, with the reason."""

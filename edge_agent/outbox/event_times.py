@@ -30,8 +30,8 @@ def shift_event(event: Event, shift: Shift, *, move_snapshot: bool, maybe_receiv
     """Return the event with all its times corrected; the same object if nothing changes.
 
     ``move_snapshot``: derive the snapshot's key from the new time. Pass False if the image may be stored under the
-    old key already. ``maybe_received``: record the old timestamp in ``superseded_timestamps``, so that the cloud can
-    replace its copy.
+    old key already. The key of a requested snapshot that is stored never changes. ``maybe_received``: record the old
+    timestamp in ``superseded_timestamps``, so that the cloud can replace its copy.
     """
     shifted = _with_times_shifted(event, shift)
     if shifted is event:
@@ -40,13 +40,23 @@ def shift_event(event: Event, shift: Shift, *, move_snapshot: bool, maybe_receiv
     if maybe_received:
         earlier = (event.model_extra or {}).get(SUPERSEDED) or []
         changes[SUPERSEDED] = [*earlier, format_utc(event.timestamp)]
-    if move_snapshot and event.snapshot is not None and event.snapshot.key == _key_of(event, event.snapshot):
+    if (
+        move_snapshot
+        and not _is_stored(event)
+        and event.snapshot is not None
+        and event.snapshot.key == _key_of(event, event.snapshot)
+    ):
         key = _key_of(shifted, event.snapshot)
         changes["snapshot"] = event.snapshot.model_copy(update={"key": key})
         data = shifted.event_data
         if isinstance(data, SnapshotData) and data.thumbnail_key is not None:
             changes["event_data"] = data.model_copy(update={"thumbnail_key": thumbnail_key(key)})
     return shifted.model_copy(update=changes)
+
+
+def _is_stored(event: Event) -> bool:
+    """Return whether the event says that its image is in the bucket."""
+    return isinstance(event.event_data, SnapshotData) and event.event_data.stored is True
 
 
 def _key_of(event: Event, snapshot: SnapshotRef) -> str:

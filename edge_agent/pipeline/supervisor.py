@@ -12,6 +12,7 @@ from edge_agent.camera.connection_check import check_connection
 from edge_agent.camera.source import open_source, scheme_of
 from edge_agent.config import CameraSettings, ModelPlaces, source_text
 from edge_agent.device.commands import CommandFailedError, NotReadyError, ReplyFields
+from edge_agent.events.builder import BuiltEvent
 from edge_agent.events.timestamps import UniqueTimestamps
 from edge_agent.pipeline.build import build_pipeline, find_camera_model
 from edge_agent.pipeline.camera_worker import CameraProgress, CameraWorker, OpenSource
@@ -107,11 +108,11 @@ class Cameras:
         with self._lock:
             return {name: worker.progress() for name, worker in self._workers.items()}
 
-    def take_snapshot(self, command: SnapshotCommand) -> ReplyFields:
-        """Publish the latest frame as a ``snapshot`` event, or an event with the reason where there is none.
+    def take_snapshot(self, command: SnapshotCommand) -> BuiltEvent:
+        """Return the latest frame as a ``snapshot`` event, which the caller delivers.
 
-        Raises TransientError without a frame, and NotReadyError where the camera has just been started and its first
-        frame is still expected.
+        Without a frame, publish an event with the reason and raise TransientError. Raises NotReadyError where the
+        camera has just been started and its first frame is still expected.
         """
         worker = self._find_worker(command.camera_id)
         snapshot_id = command.snapshot_id or command.command_id
@@ -132,9 +133,9 @@ class Cameras:
             )
             self._device.publish(failed)
             raise TransientError(f"camera {command.camera_id} has no picture: {reason}")
-        taken = worker.builder.snapshot_taken(frame, snapshot_id=snapshot_id, command_id=command.command_id)
-        self._device.publish(taken)
-        return {"snapshot_id": snapshot_id}
+        return worker.builder.snapshot_taken(
+            frame, snapshot_id=snapshot_id, command_id=command.command_id, thumbnail=command.thumbnail
+        )
 
     def test_connection(self, command: TestConnectionCommand) -> ReplyFields:
         """Open the camera a second time and read a frame, or return the health of the running one.

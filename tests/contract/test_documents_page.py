@@ -80,6 +80,8 @@ PARAMETERS: Final = (
     ("GET /api/events", {"page": 1, "page_size": 50}),
     ("GET /api/events/stats", {"camera_id": None, "start_time": None, "end_time": None}),
     ("DELETE /api/events/{event_id}", {"delete_snapshot": False}),
+    ("GET /api/snapshots/", {"page": 1, "per_page": 10, "device_id": None}),
+    ("GET /api/snapshots/device/{device_id}", {"page": 1, "per_page": 10}),
     ("GET /api/v1/cameras", {"page": 1, "page_size": 20, "active_only": False}),
     ("GET /api/v1/cameras/export", {"group_id": None, "include_credentials": False}),
     ("GET /events/recent", {"limit": 100}),
@@ -126,6 +128,7 @@ PERMISSIONS: Final = {
     "GET /api/v1/cameras/export": "cameras:read",
     "POST /api/v1/cameras/import": "cameras:write",
     "POST /api/v1/cameras/{id}/test-connection": "cameras:read",
+    "POST /api/v1/cameras/{id}/snapshot": "cameras:read",
 }
 
 

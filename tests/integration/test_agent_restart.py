@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from shared.commands import TakenSnapshot
 from tests.support.backing_services import BrokerFixture
 from tests.support.edge.delivery_harness import pause, subscribed
 from tests.support.ports import reserve_port
@@ -37,6 +38,13 @@ source = "synthetic:gate"
 
 [cameras.model]
 name = "none"
+"""
+
+UNREACHABLE_BUCKET = """
+[s3]
+bucket = "snapshots"
+region = "eu-central-1"
+endpoint_url = "http://127.0.0.1:1"
 """
 
 
@@ -156,7 +164,7 @@ def test_edge_10_snapshot_command_for_an_offline_device_is_executed(
 ) -> None:
     """The commands wait in the broker, arrive before the camera's first frame, and are answered with that frame."""
     with subscribed(port=mqtt_broker.port, device_id=device_id) as cloud:
-        agent = start_agent(mqtt_broker.port)
+        agent = start_agent(mqtt_broker.port, config=CONFIG + UNREACHABLE_BUCKET)
         eventually(lambda: cloud.statuses[-1:] == ["online"], within_s=60)
         agent.end(signal.SIGKILL)
         eventually(lambda: cloud.statuses[-1] == "offline", within_s=60)
@@ -169,6 +177,7 @@ def test_edge_10_snapshot_command_for_an_offline_device_is_executed(
         eventually(lambda: cloud.answered() == {"late", "too-late", "elsewhere"}, within_s=60)
         replies = {reply["command_id"]: reply for reply in cloud.replies}
     assert (replies["late"]["status"], replies["late"].get("error")) == ("ok", None)
+    assert TakenSnapshot.model_validate(replies["late"]["snapshot"]).stored is False
     assert "expired" in str(replies["too-late"]["error"])
     assert "no camera attic; it has yard" in str(replies["elsewhere"]["error"])
     agent.end(signal.SIGTERM)

@@ -22,6 +22,7 @@ COLUMNS: Final = {
         " updated_at"
     ),
     "camera_groups": "id name location created_at updated_at",
+    "camera_snapshots": "id camera_id filename storage_path file_size expiry_date created_at",
     "camera_health": "id camera_id is_connected latency_ms fps_actual last_check created_at",
 }
 """The documented columns that the tables have under the documented name. A camera's status is computed."""
@@ -38,6 +39,8 @@ INDEXES: Final = {
     "idx_captured_at": ("plate_events", "captured_at"),
     "idx_site_time": ("plate_events", "site_id, captured_at"),
     "idx_track_id": ("plate_events", "track_uid"),
+    "device_id": ("camera_snapshots", "device_id"),
+    "captured_at": ("camera_snapshots", "captured_at"),
 }
 
 QUERIES: Final = (

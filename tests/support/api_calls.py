@@ -40,6 +40,8 @@ PLACEHOLDERS = {
     "event": "1",
     "event_id": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "camera_id": "camera-1",
+    "device_id": "front-door",
+    "snapshot_id": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "camera": "front-door",
     "group": "entrances",
     "command": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",

@@ -69,12 +69,17 @@ def rule_data(rule: str = "line_crossed", **fields: Any) -> dict[str, Any]:
     } | fields
 
 
+def snapshot_data(**fields: Any) -> dict[str, Any]:
+    return {"snapshot_id": "s-1", "command_id": "c-1", "stored": True} | fields
+
+
 DATA = {
     "tracking": tracking_data,
     "motion": motion_data,
     "detection": detection_data,
     "anpr": anpr_data,
     "rule": rule_data,
+    "snapshot": snapshot_data,
 }
 
 

@@ -169,7 +169,7 @@ async def put_camera(
     summary="Delete a camera",
 )
 async def remove_camera(caller: Writer, deps: Deps, ref: CameraRef, if_match: IfMatchHeader) -> Response:
-    """Delete the camera and its health history. Its events and their snapshots stay."""
+    """Delete the camera and its health history. Its events and its snapshots stay."""
 
     def write(connection: Connection) -> Camera:
         stored = _locked(connection, ref, if_match, caller.scope)

@@ -49,7 +49,7 @@ from cloud_functions.db.events.filter import EventFilter
 from cloud_functions.db.events.queries import EventPage, events_after, find_event, numbered_page, page_after
 from cloud_functions.db.events.record import FlatEvent
 from cloud_functions.db.events.statistics import event_stats
-from cloud_functions.db.snapshots.expired import record_expired_snapshots
+from cloud_functions.db.snapshots.expired import forget_deleted_images, record_expired_snapshots
 from cloud_functions.db.types import Connection
 from shared.errors import VedetteError
 from shared.storage_keys import image_object_keys
@@ -284,4 +284,5 @@ async def _delete_snapshots(deps: Dependencies, snapshots: list[SnapshotPath]) -
         logger.warning("deleting %d snapshots failed; maintenance will retry: %s", len(stored), error)
         await deps.database.run(lambda connection: record_expired_snapshots(connection, stored))
         return 0
+    await deps.database.run(lambda connection: forget_deleted_images(connection, stored))
     return len(stored)

@@ -25,6 +25,7 @@ Permission = Literal[
     "events:read",
     "events:delete",
     "snapshots:read",
+    "snapshots:delete",
     "watchlists:read",
     "watchlists:write",
     "cameras:read",
@@ -40,10 +41,12 @@ PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
     {
         "events:read": "List, count, read and export events; search plates.",
         "events:delete": "Delete events and their snapshots.",
-        "snapshots:read": "Download snapshots and thumbnails; create signed URLs.",
+        "snapshots:read": "List requested snapshots; download snapshots and thumbnails; create signed URLs.",
+        "snapshots:delete": "Delete requested snapshots with their images.",
         "watchlists:read": "List watch-lists and their patterns.",
         "watchlists:write": "Create, change and delete watch-lists and their patterns.",
-        "cameras:read": "List and read cameras, their status and health, without their passwords; export them.",
+        "cameras:read": "List and read cameras, their status and health, without their passwords; export them; capture"
+        " snapshots.",
         "cameras:write": "Create, change, import and delete cameras; switch them on and off.",
         "groups:read": "List and read camera groups.",
         "groups:write": "Create, change and delete camera groups.",

@@ -21,7 +21,9 @@ _VIEWER: Final = frozenset[Permission](
         "account:write",
     }
 )
-_OPERATOR: Final = _VIEWER | frozenset[Permission]({"events:delete", "watchlists:write", "cameras:write"})
+_OPERATOR: Final = _VIEWER | frozenset[Permission](
+    {"events:delete", "snapshots:delete", "watchlists:write", "cameras:write"}
+)
 
 ROLES: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {"admin": frozenset(PERMISSIONS), "operator": _OPERATOR, "viewer": _VIEWER}

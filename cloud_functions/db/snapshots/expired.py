@@ -1,7 +1,7 @@
-"""The snapshots of deleted events that are still to be deleted from the bucket.
+"""The images of deleted events and snapshots that are still to be deleted from the bucket.
 
-They are recorded in the transaction that deletes the events, so that neither a crash nor an unavailable bucket leaves
-snapshots behind.
+They are recorded in the transaction that deletes the events or snapshots, so that neither a crash nor an unavailable
+bucket leaves images behind.
 """
 
 from __future__ import annotations
@@ -22,10 +22,23 @@ WHERE expired_pictures.device_id = gone.device_id AND expired_pictures.path = go
 """
 
 
+_FORGET: Final = """
+DELETE FROM camera_snapshots USING unnest(%s::text[], %s::text[]) AS gone (device_id, path)
+WHERE storage_path = 'snapshots/' || gone.device_id || '/' || gone.path
+"""
+
+
 def record_expired_snapshots(connection: Connection, snapshots: Sequence[SnapshotPath]) -> None:
-    """Record snapshots that are to be deleted; already recorded ones keep their row."""
+    """Record images that are to be deleted; already recorded ones keep their row. Snapshots with them are deleted."""
     if snapshots:
         connection.execute(_RECORD, _columns(snapshots))
+        forget_deleted_images(connection, snapshots)
+
+
+def forget_deleted_images(connection: Connection, snapshots: Sequence[SnapshotPath]) -> None:
+    """Delete the requested snapshots that have these images, because the images are deleted."""
+    if snapshots:
+        connection.execute(_FORGET, _columns(snapshots))
 
 
 def oldest_expired_snapshots(connection: Connection, *, limit: int) -> list[SnapshotPath]:

@@ -16,6 +16,7 @@ from cloud_functions.db.events.identity import delete_repeated_events, record_un
 from cloud_functions.db.events.insert import EventRow, insert_events, stored_events
 from cloud_functions.db.events.record import FlatEvent
 from cloud_functions.db.types import Connection
+from cloud_functions.ingest.camera_snapshots import record_event_snapshots
 from cloud_functions.ingest.seal import PlateSealer
 from cloud_functions.ingest.sources.messages import Message
 from cloud_functions.ingest.storage.chunk import EventChunk, Refusal
@@ -135,6 +136,7 @@ class ChunkTransaction:
             recorded = context.activity.record(connection, self._events.values())
             due_devices = self._record_positions(connection)
             repeats = self._delete_repeated_events(connection, new)
+            record_event_snapshots(connection, (self._events[event_id].row for event_id in new))
             for event_id, stored in known.items():
                 self._events[event_id] = with_stored_content(self._events[event_id], stored)
             plates = {key: event.license_plate for key, event in self._events.items() if event.license_plate}

@@ -1,7 +1,7 @@
 """Deletes snapshots and thumbnails: those of deleted events, and those past their own retention.
 
 On AWS a lifecycle rule of the bucket deletes old objects. ``SNAPSHOT_RETENTION_DAYS`` does so for buckets without a
-rule, such as the bucket of the one-machine stack.
+rule, such as the bucket of the one-machine stack, and ends the lives of requested snapshots everywhere.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def delete_expired_pictures(context: MaintenanceContext) -> int:
 
 def delete_old_pictures(context: MaintenanceContext) -> int:
     """Delete the objects of UTC days that are older than the retention; return how many."""
-    store, before = context.snapshots, _first_kept_day(context)
+    store, before = context.snapshots, first_kept_day(context)
     if store is None or before is None:
         return 0
     deleted = 0
@@ -60,7 +60,7 @@ def _oldest(context: MaintenanceContext) -> list[SnapshotPath]:
         return oldest_expired_snapshots(connection, limit=_SNAPSHOTS_PER_DELETE)
 
 
-def _first_kept_day(context: MaintenanceContext) -> date | None:
+def first_kept_day(context: MaintenanceContext) -> date | None:
     """Return the first UTC day whose snapshots are kept, or None if all are kept.
 
     Events expire by whole months, so snapshots are kept for the whole month of their events.

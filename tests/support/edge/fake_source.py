@@ -25,6 +25,10 @@ class FakeSource:
         self.error: str | None = None
         self.closed = False
 
+    def add(self, frames: Sequence[Frame | Exception]) -> None:
+        """Append frames, while the source is being read."""
+        self._frames.extend(frames)
+
     def read(self, timeout_s: float) -> Frame | None:
         if not self._frames:
             self._silence.wait(min(timeout_s, 0.01))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import CameraSettings, ModelPlaces
-from edge_agent.device.commands import CommandFailedError, NotReadyError, ReplyFields
+from edge_agent.device.commands import CommandFailedError, NotReadyError
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.pipeline.context import DeviceContext
 from edge_agent.pipeline.supervisor import FIRST_FRAME_WAIT_S, Cameras, OpenStays
@@ -109,15 +109,15 @@ def test_a_device_that_keeps_no_pictures_makes_none(keep_pictures: bool) -> None
     _eventually(lambda: any(built.event.event_type == "motion" for built in device.published))
     command = SnapshotCommand(command_id="c1", camera_id="yard")
     if keep_pictures:
-        device.cameras.take_snapshot(command)
+        assert device.cameras.take_snapshot(command).snapshot is not None
     else:
         with pytest.raises(TransientError, match="keeps no pictures"):
             device.cameras.take_snapshot(command)
     device.cameras.stop()
     with_picture = {built.event.event_type for built in device.published if built.snapshot is not None}
-    assert with_picture == ({"motion", "snapshot"} if keep_pictures else set())
+    assert with_picture == ({"motion"} if keep_pictures else set())
     failed = [built.event for built in device.published if isinstance(built.event, SnapshotEvent)]
-    assert [one.event_data.error is None for one in failed] == [keep_pictures]
+    assert [one.event_data.error is None for one in failed] == ([] if keep_pictures else [False])
 
 
 def test_an_invalid_source_is_reported_and_other_cameras_run() -> None:
@@ -155,29 +155,29 @@ def test_apply_restarts_only_changed_cameras() -> None:
     assert device.cameras.health() == []
 
 
-def test_a_snapshot_command_emits_the_latest_frame() -> None:
-    """The snapshot event has the id of the command."""
+def test_a_snapshot_command_captures_the_latest_frame() -> None:
+    """The snapshot event has the id of the command. Its delivery is the caller's."""
     device = Device(FakeSource(_frames(3)))
     device.cameras.apply([_camera()])
     _eventually(lambda: device.cameras.health()[0].status == "online")
-    assert device.cameras.take_snapshot(SnapshotCommand(command_id="c-1", camera_id="yard")) == {"snapshot_id": "c-1"}
+    taken = device.cameras.take_snapshot(SnapshotCommand(command_id="c-1", camera_id="yard"))
     device.cameras.stop()
-    [taken] = [built for built in device.published if isinstance(built.event, SnapshotEvent)]
     assert isinstance(taken.event, SnapshotEvent)
-    assert taken.event.event_data.command_id == "c-1"
+    assert (taken.event.event_data.snapshot_id, taken.event.event_data.command_id) == ("c-1", "c-1")
     assert taken.snapshot is not None
+    assert not [built for built in device.published if isinstance(built.event, SnapshotEvent)]
 
 
 def test_snapshots_before_and_after_a_restart_have_different_keys() -> None:
     """The camera shows the same frame again after a restart; its snapshot does not overwrite the first one."""
     device = Device(FakeSource(_frames(1)), FakeSource(_frames(1)))
+    taken: list[BuiltEvent] = []
     for number, threshold in enumerate((20, 30)):
         device.cameras.apply([_camera(motion={"threshold": threshold})])
         _eventually(lambda: device.cameras.health()[0].status == "online")
-        device.cameras.take_snapshot(SnapshotCommand(command_id=f"c-{number}", camera_id="yard"))
+        taken.append(device.cameras.take_snapshot(SnapshotCommand(command_id=f"c-{number}", camera_id="yard")))
     device.cameras.stop()
-    snapshots = [built.event.snapshot for built in device.published if isinstance(built.event, SnapshotEvent)]
-    assert len({snapshot.key for snapshot in snapshots if snapshot}) == 2
+    assert len({built.event.snapshot.key for built in taken if built.event.snapshot}) == 2
 
 
 def test_a_snapshot_command_without_a_picture_fails_with_the_reason() -> None:
@@ -220,20 +220,19 @@ def test_edge_10_a_snapshot_command_waits_for_a_connecting_camera() -> None:
         with pytest.raises(NotReadyError, match="not connected yet"):
             device.cameras.take_snapshot(command)
     source.state, source.error = "online", None
-    source._frames.extend(_frames(1))  # pyright: ignore[reportPrivateUsage]
-    replies: list[ReplyFields] = []
+    source.add(_frames(1))
+    taken: list[BuiltEvent] = []
 
     def snapshot_taken() -> bool:
         """Retry like the dispatcher while the camera is not ready."""
         with suppress(NotReadyError):
-            replies.append(device.cameras.take_snapshot(command))
-        return bool(replies)
+            taken.append(device.cameras.take_snapshot(command))
+        return bool(taken)
 
     _eventually(snapshot_taken)
-    assert replies == [{"snapshot_id": "c-1"}]
     device.cameras.stop()
-    taken = [built.event for built in device.published if isinstance(built.event, SnapshotEvent)]
-    assert [event.event_data.error for event in taken] == [None]
+    assert [built.snapshot is not None for built in taken] == [True]
+    assert not [built for built in device.published if isinstance(built.event, SnapshotEvent)]
 
 
 def test_edge_10_a_snapshot_command_waits_at_most_half_a_minute() -> None:
