@@ -76,16 +76,17 @@ bench: $(STAMP) ## Measure speed against baselines in the same run; results are 
 bench-anpr: $(STAMP) ## Evaluate number plate reading on ../shared; writes docs/reference/plates-figures.md
 	@$(BIN)/python -m tests.benchmarks.anpr $(ARGS)
 
-schemas: $(STAMP) ## Write the JSON Schemas, the configuration page and the API page into docs/reference/
+schemas: $(STAMP) ## Write the JSON Schemas, the configuration page, the API page, the client's types and the Postman collection
 	@$(BIN)/python -m shared.schemas docs/reference
 	@$(BIN)/python -m edge_agent.cli.config_reference docs/reference/configuration.md
 	@$(BIN)/python -m cloud_functions.api.api_reference docs/reference/api.md
+	@$(BIN)/python -m infra.api_artifacts
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-package vedette -c requirements/constraints.in
 
 lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
-	@for extra in edge cloud kafka local; do $(COMPILE) --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
+	@for extra in edge cloud kafka local client; do $(COMPILE) --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
 	@for function in $(basename $(notdir $(wildcard infra/packaging/*.in))); do \
 		$(COMPILE) -c requirements/cloud.txt infra/packaging/$$function.in -o requirements/lambda-$$function.txt; done
 	@$(COMPILE) --group dev --extra local --extra kafka pyproject.toml -o requirements/dev.txt
