@@ -10,7 +10,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
-SOURCE ?= synthetic:gate
 JOBS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
@@ -35,7 +34,7 @@ $(STAMP): requirements/dev.txt pyproject.toml | $(UV)
 	@touch $@
 
 demo: $(STAMP) ## Run everything on this machine until Ctrl-C; options: SOURCE=rtsp://… or SOURCE=clip.mp4, RULES=rules.toml, API_PORT=8070
-	@$(BIN)/vedette-local demo --source "$(SOURCE)" $(if $(RULES),--rules "$(RULES)") $(if $(API_PORT),--port "$(API_PORT)")
+	@$(BIN)/vedette-local demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(RULES),--rules "$(RULES)") $(if $(API_PORT),--port "$(API_PORT)")
 
 test: $(STAMP) ## Run all tests on real services; ARGS=tests/unit/shared selects a part
 ifeq ($(strip $(ARGS)),)

@@ -116,8 +116,9 @@ CHECKS: dict[str, str] = {
     "https": "edge_agent.camera.ip_camera:check_ip_camera",
     "usb": "edge_agent.camera.capture:check_usb",
     "gst": "edge_agent.camera.capture:check_gstreamer",
+    "synthetic": "edge_agent.camera.synthetic:check_synthetic",
 }
-"""The same for the checks of live sources; other sources are checked by opening them."""
+"""The same for the checks of sources that are not opened for it; a file is."""
 
 EXPECTED = (
     "a video file, rtsp://HOST/PATH, rtsps://…, http(s)://…, usb:0 or /dev/video0, gst:PIPELINE, or synthetic:gate"

@@ -78,9 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument(
         "--source",
-        default="synthetic:gate",
         metavar="SOURCE",
-        help="rtsp://…, a video file, usb:0, gst:PIPELINE (default: %(default)s, a generated scene)",
+        help="rtsp://…, a video file, usb:0, gst:PIPELINE (default at the first start: synthetic:gate, a generated "
+        "scene; later: the camera as it is in the API)",
     )
     demo.add_argument(
         "--model",
@@ -261,17 +261,18 @@ def _reset(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from infra.local.demo.demo import camera_settings, run_demo
+    from infra.local.demo.camera import CameraOptions
+    from infra.local.demo.demo import run_demo
 
-    camera = camera_settings(options.source, model=options.model, plates=not options.no_plates, rules=options.rules)
     state = StateFolder(options.state)
     if _running(state) is not None:
         _require_same_options(state, options)
     return run_demo(
         state=state,
         options=_stack_options(options),
-        source=options.source,
-        camera=camera,
+        camera=CameraOptions(
+            source=options.source, model=options.model, plates=not options.no_plates, rules=options.rules
+        ),
     )
 
 

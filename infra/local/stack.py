@@ -264,20 +264,13 @@ class Stack:
             "SNAPSHOTS_DIR": "",  # the stack and the agent obey these two, so the functions need not warn of them
             "ENABLE_SNAPSHOTS": "",
             "SNAPSHOT_RETENTION_DAYS": os.environ.get("SNAPSHOT_RETENTION_DAYS", _SNAPSHOT_RETENTION_DAYS),
-            "PLATE_MASTER_KEY": os.environ.get("PLATE_MASTER_KEY") or self._master_key(),
+            "PLATE_MASTER_KEY": master_key_setting(self._state),
             "DEAD_LETTER_QUEUE_URL": resources.queue_url(self.urls["aws"], resources.DEAD_LETTER_QUEUE),
             "POWERTOOLS_TRACE_DISABLED": "true",
             "POWERTOOLS_SERVICE_NAME": "vedette-local",
             "POWERTOOLS_METRICS_NAMESPACE": "Vedette",
             "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),
         }
-
-    def _master_key(self) -> str:
-        """Return the setting of the key file in the state folder, which is created at the first start."""
-        path = self._state.path / _MASTER_KEY_FILE
-        if not path.exists():
-            make_key_file(path)
-        return f"file:{path}"
 
     # Status
 
@@ -310,6 +303,16 @@ def _authentication() -> dict[str, str]:
     authentication = os.environ.get("API_AUTHENTICATION") or "users"
     anonymous_role = os.environ.get("ANONYMOUS_ROLE", "viewer" if authentication == "users" else "")
     return {"API_AUTHENTICATION": authentication, "ANONYMOUS_ROLE": anonymous_role}
+
+
+def master_key_setting(state: StateFolder) -> str:
+    """Return PLATE_MASTER_KEY, or the key file in the state folder, which is created at the first start."""
+    if setting := os.environ.get("PLATE_MASTER_KEY"):
+        return setting
+    path = state.path / _MASTER_KEY_FILE
+    if not path.exists():
+        make_key_file(path)
+    return f"file:{path}"
 
 
 def stop_process(name: str, left: ProcessIdentity) -> None:

@@ -50,10 +50,7 @@ def open_synthetic(
     wait: Callable[[float], object] | None = None,
 ) -> SyntheticSource:
     """Open ``synthetic:gate[?options]``; raise ConfigurationError for an unknown scene or an invalid option."""
-    scene, _, query = text.partition(":")[2].partition("?")
-    if scene not in SCENES:
-        raise ConfigurationError(f"there is no synthetic scene {scene!r}; expected synthetic:{SCENES[0]}")
-    options = _options(text, query)
+    options = _options(text)
     live = settings.pace if options.live is None else options.live
     gate = SyntheticGate(
         seed=options.seed,
@@ -65,7 +62,16 @@ def open_synthetic(
     return SyntheticSource(gate=gate, text=text, live=live, clock=clock, start_time=start_time, wait=wait)
 
 
-def _options(text: str, query: str) -> GateOptions:
+def check_synthetic(text: str, *, settings: SourceSettings) -> None:
+    """Raise ConfigurationError for an unknown scene or an invalid option, without rendering the scene."""
+    del settings
+    _options(text)
+
+
+def _options(text: str) -> GateOptions:
+    scene, _, query = text.partition(":")[2].partition("?")
+    if scene not in SCENES:
+        raise ConfigurationError(f"there is no synthetic scene {scene!r}; expected synthetic:{SCENES[0]}")
     try:
         return GateOptions.model_validate(dict(parse_qsl(query, keep_blank_values=True)))
     except ValidationError as error:

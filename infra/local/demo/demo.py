@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,15 +19,26 @@ import redis
 from rich.console import Console
 from rich.markup import escape
 
-from edge_agent.cli.rules_file import load_rules_file
 from edge_agent.config import keeps_pictures
 from infra.local.demo.agent import DemoAgent
+from infra.local.demo.camera import (
+    CameraOptions,
+    CameraPlan,
+    FirstConfigurationRetry,
+    StackDatabase,
+    StoredCamera,
+    pinned_camera,
+    plan_camera,
+    store_camera,
+)
 from infra.local.demo.device import CAMERA_ID, StackUrls, agent_process
 from infra.local.demo.event_lines import event_line
 from infra.local.processes.first_admin import FirstAdmin
-from infra.local.processes.process import ProcessIdentity
+from infra.local.processes.process import Process, ProcessIdentity
 from infra.local.processes.stack_options import StackOptions
 from infra.local.processes.state_folder import StateFolder
+from infra.local.servers.postgres import DATABASE, cluster_url
+from infra.local.stack import master_key_setting
 from infra.local.status import banner_lines
 from infra.local.supervisor import Supervisor, raise_on_signals, stop_on_signals
 from shared.errors import ConfigurationError, TransientError
@@ -40,27 +51,34 @@ _POLL_INTERVAL_S = 0.05
 _BARE_SCHEMES = ("synthetic", "usb", "gst")
 
 
-def run_demo(*, state: StateFolder, options: StackOptions, source: str, camera: Mapping[str, Any]) -> int:
-    """Run until Ctrl-C, then stop everything that this call started.
-
-    ``camera`` holds the camera's settings, as ``camera_settings`` returns them.
-    """
-    check_source(source)
+def run_demo(*, state: StateFolder, options: StackOptions, camera: CameraOptions) -> int:
+    """Run until Ctrl-C, then stop everything that this call started."""
+    if camera.source is not None:
+        check_source(camera.source)
+    plan = plan_camera(camera)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
     console = Console(highlight=False, soft_wrap=True)
     stopped = threading.Event()
     raise_on_signals()
     with _stack(state, options, console) as stack, state.lock_agent():
         stop_on_signals(stopped)
-        _announce(console, state, stack, source, plates="anpr" in camera)
-        device = StackUrls(broker=stack.urls["broker"], aws=stack.urls["aws"])
-        process = agent_process(device, folder=state.path, source=source, camera=camera)
+        stored = pinned_camera(plan) if plan.pinned_because else store_camera(plan, stack.database)
+        _announce(console, state, stack, stored)
+        if plan.pinned_because:
+            console.print(f"  {CAMERA_ID} is in the agent's own file: {plan.pinned_because}\n", style="dim")
+        process = _agent(stack, state, plan)
         counter = EventPrinter(console=console, redis_url=stack.urls["redis"], api_url=stack.urls["api"])
         counter.start(stopped)
         agent = DemoAgent(process=process, console=console)
+        retry = FirstConfigurationRetry(stack.database.url)
+
+        def check() -> None:
+            agent.check()
+            retry.check()
+
         try:
             agent.start()
-            stack.run_until(stopped, agent.check)
+            stack.run_until(stopped, check)
         finally:
             agent.stop()
             stopped.set()
@@ -68,24 +86,11 @@ def run_demo(*, state: StateFolder, options: StackOptions, source: str, camera: 
     return 0
 
 
-def camera_settings(source: str, *, model: str | None, plates: bool, rules: Path | None) -> dict[str, Any]:
-    """Return the settings of the demo's camera: those in ``rules``, with the given model and plate reading.
-
-    Raises ConfigurationError if ``rules`` is invalid.
-    """
-    settings: dict[str, Any] = {} if rules is None else _settings_in(rules, source)
-    if model is not None:
-        settings["model"] = {"name": model}
-    if not plates:
-        settings.pop("anpr", None)
-    elif "anpr" not in settings and settings.get("mode", "tracking") == "tracking":
-        settings["anpr"] = {"enabled": True}
-    return settings
-
-
-def _settings_in(rules: Path, source: str) -> dict[str, Any]:
-    camera = load_rules_file(rules, camera_id=CAMERA_ID, source=source)
-    return camera.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"id", "source", "enabled"})
+def _agent(stack: RunningStack, state: StateFolder, plan: CameraPlan) -> Process:
+    urls = StackUrls(broker=stack.urls["broker"], aws=stack.urls["aws"])
+    if plan.pinned_because is None:
+        return agent_process(urls, folder=state.path, timezone=plan.timezone)
+    return agent_process(urls, folder=state.path, source=plan.source, camera=plan.settings, timezone=plan.timezone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,7 @@ class RunningStack:
     run_until: Callable[[threading.Event, Callable[[], None]], None]
     """Supervises the stack and calls the second argument periodically until the first is set."""
     ours: bool
+    database: StackDatabase
     admin: FirstAdmin | None = None
     """The admin that this start has created."""
 
@@ -122,7 +128,11 @@ def _stack(state: StateFolder, options: StackOptions, console: Console) -> Gener
     running = state.supervisor.read()
     if running is not None and running.alive and state.description().get("phase") == "ready":
         console.print("using the stack that is already running (vedette-local down stops it)", style="dim")
-        yield RunningStack(urls=state.description()["urls"], run_until=partial(_while_it_runs, running), ours=False)
+        urls: dict[str, str] = state.description()["urls"]
+        database = StackDatabase(
+            url=_running_database_url(state, options, urls["database"]), master_key=master_key_setting(state)
+        )
+        yield RunningStack(urls=urls, run_until=partial(_while_it_runs, running), ours=False, database=database)
         return
     began_s = time.monotonic()
     with Supervisor(state=state, options=options) as supervisor:
@@ -130,8 +140,26 @@ def _stack(state: StateFolder, options: StackOptions, console: Console) -> Gener
         supervisor.stack.start(lambda text: console.print(f"  {text}", style="dim"))
         console.print(f"ready in {time.monotonic() - began_s:.1f} s", style="dim")
         stack = supervisor.stack
-        yield RunningStack(urls=stack.urls, run_until=supervisor.run_until, ours=True, admin=stack.first_admin)
+        yield RunningStack(
+            urls=stack.urls,
+            run_until=supervisor.run_until,
+            ours=True,
+            database=StackDatabase(url=stack.urls["database"], master_key=master_key_setting(state)),
+            admin=stack.first_admin,
+        )
     console.print("stopped; data is kept in " + str(state.path), style="dim")
+
+
+def _running_database_url(state: StateFolder, options: StackOptions, shown_url: str) -> str:
+    """Return the URL of the running stack's database; the stack describes it without its password."""
+    if external := (options.external or {}).get("DATABASE_URL"):
+        return external
+    try:
+        return cluster_url(state.path / "postgres", port=urlsplit(shown_url).port or 5432, database=DATABASE)
+    except OSError:
+        raise ConfigurationError(
+            "the running stack uses a database of its own: name it in DATABASE_URL, and add --external"
+        ) from None
 
 
 def _while_it_runs(supervisor: ProcessIdentity, stopped: threading.Event, also: Callable[[], None]) -> None:
@@ -142,14 +170,14 @@ def _while_it_runs(supervisor: ProcessIdentity, stopped: threading.Event, also: 
         also()
 
 
-def _announce(console: Console, state: StateFolder, stack: RunningStack, source: str, *, plates: bool) -> None:
+def _announce(console: Console, state: StateFolder, stack: RunningStack, camera: StoredCamera) -> None:
     api = stack.urls["api"]
     for label, text in (
-        ("camera", redact(source)),
+        ("camera", camera.shown_source),
         *banner_lines(stack.urls, admin=stack.admin),
         ("events", f"curl '{api}/api/events?page_size=5'"),
         ("totals", f"curl '{api}/api/events/stats'"),
-        *([("plates", f"curl '{api}/api/plates?limit=5'")] if plates else []),
+        *([("plates", f"curl '{api}/api/plates?limit=5'")] if camera.reads_plates else []),
         ("live", f"redis-cli -u {redact(stack.urls['redis'])} subscribe events"),
         ("MQTT", redact(stack.urls["broker"])),
         *([] if keeps_pictures() else [("pictures", "none (ENABLE_SNAPSHOTS)")]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +30,20 @@ class StackUrls:
     aws: str
 
 
-def agent_toml(urls: StackUrls, *, state: Path, camera: Mapping[str, Any] | None = None) -> str:
-    """Return the agent's configuration. The source may contain a password, so it is passed in an environment variable.
+def agent_toml(
+    urls: StackUrls, *, state: Path, pinned: Mapping[str, Any] | None = None, timezone: str | None = None
+) -> str:
+    """Return the agent's configuration: where it is, and where the broker and the bucket are.
 
-    ``camera`` holds further settings of the camera, as in the ``[[cameras]]`` table of an agent's file.
+    The API has the cameras. ``pinned`` holds the settings of one that the API does not accept, as in the
+    ``[[cameras]]`` table; its source may contain a password, so it is passed in an environment variable.
     """
     broker = urlsplit(urls.broker)
     lines = [
         f"site_id = {toml_value(SITE_ID)}",
         f"device_id = {toml_value(DEVICE_ID)}",
+        "managed = true",
+        *([] if timezone is None else [f"timezone = {toml_value(timezone)}"]),
         f"state_dir = {toml_value(str(state))}",
         "heartbeat_s = 5",
         "",
@@ -53,12 +59,10 @@ def agent_toml(urls: StackUrls, *, state: Path, camera: Mapping[str, Any] | None
         f"bucket = {toml_value(BUCKET)}",
         f"region = {toml_value(REGION)}",
         f"endpoint_url = {toml_value(urls.aws)}",
-        "",
-        "[[cameras]]",
-        f"id = {toml_value(CAMERA_ID)}",
-        f"source_env = {toml_value(SOURCE_VARIABLE)}",
-        *toml_lines(camera or {}, table="cameras"),
     ]
+    if pinned is not None:
+        lines += ["", "[[cameras]]", f"id = {toml_value(CAMERA_ID)}", f"source_env = {toml_value(SOURCE_VARIABLE)}"]
+        lines += toml_lines(pinned, table="cameras")
     return "\n".join([*lines, ""])
 
 
@@ -66,20 +70,35 @@ def agent_process(
     urls: StackUrls,
     *,
     folder: Path,
-    source: str,
+    source: str | None = None,
     camera: Mapping[str, Any] | None = None,
-    environment: Mapping[str, str] | None = None,
+    timezone: str | None = None,
 ) -> Process:
-    """Write the agent's configuration and return its process; its outbox is in ``folder``/agent."""
+    """Write the agent's configuration and return its process; its outbox is in ``folder``/agent.
+
+    Without ``source``, the API has all of its cameras; with one, a camera with the settings ``camera`` is pinned.
+    Without ``timezone``, the device keeps the one that it has.
+    """
     state = folder / "agent"
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     config = state / "agent.toml"
-    config.write_text(agent_toml(urls, state=state, camera=camera), encoding="utf-8")
+    pinned = None if source is None else camera or {}
+    text = agent_toml(urls, state=state, pinned=pinned, timezone=timezone or _timezone_in(config))
+    config.write_text(text, encoding="utf-8")
     return Process(
         name="agent",
         command=[sys.executable, "-m", "edge_agent", "run", "--config", str(config)],
         folder=folder,
-        environment={**aws_environment(urls.aws), **(environment or {}), SOURCE_VARIABLE: source},
+        environment={**aws_environment(urls.aws), **({} if source is None else {SOURCE_VARIABLE: source})},
         stop_signal=signal.SIGTERM,
         stop_timeout_s=12.0,
     )
+
+
+def _timezone_in(config: Path) -> str | None:
+    """Return the time zone in the configuration that an earlier start wrote."""
+    try:
+        timezone = tomllib.loads(config.read_text(encoding="utf-8")).get("timezone")
+    except (OSError, ValueError):
+        return None
+    return timezone if isinstance(timezone, str) else None

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.camera.settings import SourceSettings
+from edge_agent.camera.source import check_source
 from edge_agent.camera.synthetic import SyntheticGate, SyntheticSource, open_synthetic
 from edge_agent.camera.synthetic.plates import STYLES, draw_plate, plate_text
 from edge_agent.camera.synthetic.schedule import ROUND_S, STOP_LINE_M, TIMETABLE, make_schedule
@@ -271,3 +272,11 @@ def test_invalid_options_are_rejected(text: str, message: str) -> None:
     """The error names the option and the valid ones."""
     with pytest.raises(ConfigurationError, match=message):
         source(text)
+    with pytest.raises(ConfigurationError, match=message):
+        check_source(text, settings=SourceSettings(), clock=ManualClock())
+
+
+def test_a_check_renders_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of a configuration must not take as long as opening its scenes."""
+    monkeypatch.setattr(SyntheticGate, "__init__", None)
+    check_source("synthetic:gate?seed=2", settings=SourceSettings(), clock=ManualClock())

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from edge_agent.cli.rules_file import load_rules_file
 from edge_agent.config import load_config, source_text
 from infra.local.demo.agent import LogTail
-from infra.local.demo.demo import camera_settings, check_source
+from infra.local.demo.camera import camera_settings
+from infra.local.demo.demo import check_source
 from infra.local.demo.device import SOURCE_VARIABLE, StackUrls, agent_process, agent_toml
 from infra.local.demo.event_lines import DESCRIPTIONS, STYLES, event_line
 from infra.local.demo.toml_text import toml_value
@@ -150,8 +151,21 @@ def test_special_characters_in_the_state_folder_are_escaped(tmp_path: Path) -> N
     """The name of the folder may contain quotes, backslashes and umlauts."""
     folder = tmp_path / 'Käfer "x\\y'
     folder.mkdir()
-    (folder / "agent.toml").write_text(agent_toml(URLS, state=folder), encoding="utf-8")
+    (folder / "agent.toml").write_text(agent_toml(URLS, state=folder, pinned={}), encoding="utf-8")
     assert load_config(folder / "agent.toml").state_dir == folder
+
+
+def test_without_a_source_the_agent_has_the_cameras_of_the_api(tmp_path: Path) -> None:
+    """The written file says only where the agent is, and the time zone of a rules file. It replaces an earlier one."""
+    agent_process(URLS, folder=tmp_path, source="synthetic:gate", camera={"motion_events": False})
+    path = tmp_path / "agent" / "agent.toml"
+    pinned = load_config(path)
+    assert (pinned.is_managed, [camera.id for camera in pinned.cameras]) == (True, ["camera-1"])
+    agent_process(URLS, folder=tmp_path, timezone="Europe/Bucharest")
+    config = load_config(path)
+    assert (config.is_managed, config.cameras, config.timezone) == (True, [], "Europe/Bucharest")
+    agent_process(URLS, folder=tmp_path)
+    assert load_config(path).timezone == "Europe/Bucharest"
 
 
 AGENT_FILE = """
