@@ -51,15 +51,16 @@ endpoint_url = "http://127.0.0.1:1"
 class AgentProcess:
     """``edge-agent run`` with the synthetic scene and its own folder."""
 
-    def __init__(self, folder: Path, *, port: int, device_id: str, config: str = CONFIG) -> None:
+    def __init__(self, folder: Path, *, port: int, device_id: str, config: str = CONFIG, verbose: bool = False) -> None:
         self.folder = folder
+        self._options = ["--verbose"] if verbose else []
         self.log = folder / "agent.log"
         self._config = folder / "agent.toml"
         self._config.write_text(config.format(folder=folder, port=port, device_id=device_id))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "edge_agent", "run", "--config", str(self._config)]
+        command = [sys.executable, "-m", "edge_agent", *self._options, "run", "--config", str(self._config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[2])
 
@@ -109,7 +110,7 @@ def device_id() -> str:
 def start_agent(tmp_path: Path, device_id: str) -> Iterator[Callable[..., AgentProcess]]:
     agents: list[AgentProcess] = []
 
-    def start(port: int, **options: str) -> AgentProcess:
+    def start(port: int, **options: Any) -> AgentProcess:
         agent = AgentProcess(tmp_path, port=port, device_id=device_id, **options)
         agents.append(agent)
         agent.start()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import stat
+import subprocess
+import sys
 from base64 import b64decode
 from pathlib import Path
 
@@ -62,3 +64,11 @@ def test_a_folder_that_cannot_be_written_is_a_configuration_error(tmp_path: Path
     (tmp_path / "state").write_text("a file")
     with pytest.raises(ConfigurationError, match=r"device\.key"):
         DeviceKey.load(tmp_path / "state")
+
+
+def test_a_device_that_is_not_managed_needs_no_cryptography() -> None:
+    """The agent imports the package only to make or read the key."""
+    program = "import sys, edge_agent.agent, edge_agent.cli.check; print('cryptography' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+    )
