@@ -10,6 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
+STATIC := cloud_functions/api/static
+# Offline: the dashboard and its tests import nothing but each other and what deno contains.
+DENO := DENO_DIR=$(VENV)/.deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
 JOBS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
@@ -58,9 +61,12 @@ lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/cfn-lint template.yaml
+	@$(DENO) lint --quiet
+	@$(DENO) fmt --check --quiet
 
 types: $(STAMP)
 	@$(BIN)/basedpyright
+	@$(DENO) check --quiet $(STATIC)
 
 walls: $(STAMP)
 	@$(BIN)/lint-imports --no-cache
@@ -68,6 +74,7 @@ walls: $(STAMP)
 format: $(STAMP) ## Format the code and apply automatic fixes
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(DENO) fmt --quiet
 
 bench: $(STAMP) ## Measure speed against baselines in the same run; results are written to .bench/
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
@@ -75,11 +82,12 @@ bench: $(STAMP) ## Measure speed against baselines in the same run; results are 
 bench-anpr: $(STAMP) ## Evaluate number plate reading on ../shared; writes docs/reference/plates-figures.md
 	@$(BIN)/python -m tests.benchmarks.anpr $(ARGS)
 
-schemas: $(STAMP) ## Write the JSON Schemas, the configuration page, the API page, the client's types and the Postman collection
+schemas: $(STAMP) ## Write the JSON Schemas, the configuration page, the API page, the types of client and dashboard, and the Postman collection
 	@$(BIN)/python -m shared.schemas docs/reference
 	@$(BIN)/python -m edge_agent.cli.config_reference docs/reference/configuration.md
 	@$(BIN)/python -m cloud_functions.api.api_reference docs/reference/api.md
 	@$(BIN)/python -m infra.api_artifacts
+	@$(BIN)/python -m cloud_functions.api.api_types $(STATIC)/api_types.d.ts
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-package vedette -c requirements/constraints.in

@@ -20,8 +20,8 @@ INTRODUCTION: Final = """\
 # HTTP API
 
 `make schemas` generates this page from the OpenAPI document. The API serves that document at `/openapi.json`, and
-interactive documentation at `/docs` and `/redoc`. `/` redirects browsers to `/docs`, and
-returns the name and version of the service to other clients. The routes are available under `/api` and
+interactive documentation at `/docs` and `/redoc`. `/` is the [dashboard](../guide/dashboard.md) in a browser, and
+the name and version of the service for other clients. The routes are available under `/api` and
 under `/api/v1`.
 """
 
@@ -83,8 +83,7 @@ delay them.
 
 def render() -> str:
     """Return the API reference as Markdown."""
-    settings = ApiSettings(database=DatabaseSettings(url="postgresql://unused"), bucket="unused")
-    document: Document = lambda_app(settings).openapi()
+    document = api_document()
     operations = list(_operations(document))
     return "".join(
         (
@@ -96,6 +95,12 @@ def render() -> str:
             *_schemas(document),
         )
     )
+
+
+def api_document() -> Document:
+    """Return the OpenAPI document. Needs no service."""
+    settings = ApiSettings(database=DatabaseSettings(url="postgresql://unused"), bucket="unused")
+    return lambda_app(settings).openapi()
 
 
 def _operations(document: Document) -> Iterator[tuple[str, Document]]:

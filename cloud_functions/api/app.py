@@ -17,6 +17,8 @@ from cloud_functions.api.alpr import routes as alpr
 from cloud_functions.api.cameras import connection_routes, group_routes, transfer_routes
 from cloud_functions.api.cameras import routes as cameras
 from cloud_functions.api.commands import routes as commands
+from cloud_functions.api.dashboard import routes as dashboard
+from cloud_functions.api.dashboard.static_files import StaticFiles
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.events import export as event_export
 from cloud_functions.api.events import routes as events
@@ -32,7 +34,7 @@ from cloud_functions.api.plates import routes as plates
 from cloud_functions.api.snapshots import camera_routes as camera_snapshots
 from cloud_functions.api.snapshots import capture_routes
 from cloud_functions.api.snapshots import routes as snapshots
-from cloud_functions.api.users import login_routes
+from cloud_functions.api.users import login_routes, session_routes
 from cloud_functions.api.users import routes as users
 from cloud_functions.api.watchlists import routes as watchlists
 from shared import __version__
@@ -49,6 +51,7 @@ _ROUTERS = (
     watchlists.router,
     plates.router,
     users.router,
+    session_routes.router,
 )
 """Routers in order of precedence: a static path comes before a path with a placeholder in the same position."""
 _ENVELOPED_ROUTERS = (
@@ -88,6 +91,7 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
     )
     app.router.route_class = StrictRoute
     app.state.dependencies = dependencies
+    app.state.static_files = StaticFiles()
     app.state.enveloped_paths = tuple(f"{mount}{router.prefix}" for mount in MOUNTS for router in _ENVELOPED_ROUTERS)
     install_error_handlers(app)
     for number, mount in enumerate(MOUNTS):
@@ -95,6 +99,7 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
     app.include_router(health.router, include_in_schema=False)
     app.include_router(plates.stats_router, responses=PROBLEM_RESPONSES)
     app.include_router(alpr.router, responses=PROBLEM_RESPONSES)
+    app.include_router(dashboard.router, include_in_schema=False)
     add_docs_pages(app, assets=docs_assets)
     record_static_paths(app)
     app.add_middleware(CompressionMiddleware)

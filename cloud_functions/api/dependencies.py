@@ -47,6 +47,8 @@ class Dependencies:
     replies: ReplySignals = field(default_factory=PolledReplySignals)
     tokens: AccessTokens | None = None
     """Access tokens of users; None if the gateway authorizes callers."""
+    session_over_http: bool = False
+    """Whether the dashboard's session cookie is also sent over plain http to other machines."""
     health_closables: tuple[Closable, ...] = ()
     """Threads and connections that serve only health checks, in the order in which they are closed."""
 

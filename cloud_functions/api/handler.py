@@ -24,7 +24,7 @@ from cloud_functions.api.http.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX
 
 log = logging.getLogger(__name__)
 
-TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, PROBLEM_MEDIA_TYPE, "application/x-ndjson"]
+TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, PROBLEM_MEDIA_TYPE, "application/x-ndjson", "image/svg+xml"]
 """Media types sent as text. Mangum sends all others as base64, which the gateway decodes."""
 
 LambdaEvent = dict[str, Any]

@@ -20,7 +20,9 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
     {
         "unreadable-body": ProblemType(400, "The body is not valid JSON."),
         "not-authenticated": ProblemType(401, "The request has no credentials. Log in, or send an API key."),
-        "invalid-token": ProblemType(401, "The access token or the API key is invalid, has expired or was revoked."),
+        "invalid-token": ProblemType(
+            401, "The access token, the API key or the session is invalid, has expired or was revoked."
+        ),
         "invalid-credentials": ProblemType(401, "The user does not exist, is disabled, or the password is wrong."),
         "invalid-refresh-token": ProblemType(
             401, "The refresh token is invalid, has expired, was used before or was revoked. Log in again."
@@ -33,7 +35,12 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
             403, "The request would put a camera outside of the camera groups that the caller is limited to."
         ),
         "not-a-user": ProblemType(403, "Only a user has a password: the caller is an API key, or anonymous."),
-        "foreign-origin": ProblemType(403, "A server rejected the `Host` or `Origin` header. See `ALLOWED_HOSTS`."),
+        "foreign-origin": ProblemType(
+            403,
+            "A server rejected the `Host` or `Origin` header (see `ALLOWED_HOSTS`), or a page of another site sent the"
+            " request.",
+        ),
+        "https-required": ProblemType(403, "Logging in to the dashboard needs https. See `SESSION_OVER_HTTP`."),
         "plates-protected": ProblemType(403, "The plates of the site are protected, and the caller may not read them."),
         "not-found": ProblemType(404, "The path does not exist."),
         "users-not-enabled": ProblemType(404, "The gateway authorizes callers, so there are no log-ins."),

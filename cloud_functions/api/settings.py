@@ -41,6 +41,9 @@ class ApiSettings:
     ``users``: the API itself, by access tokens of users and by API keys."""
     anonymous_role: str | None = None
     """With ``users``: the role of callers without credentials. None rejects them."""
+    session_over_http: bool = False
+    """With ``users``: whether one can log in to the dashboard over plain http from another machine. Everybody on the
+    network can then read password and session."""
     plates: PlateSettings = field(default_factory=PlateSettings)
 
     @classmethod
@@ -63,6 +66,7 @@ class ApiSettings:
             cors_origins=parse_origins(env.text("CORS_ORIGINS", "")),
             authentication=cast("Authentication", authentication),
             anonymous_role=anonymous_role,
+            session_over_http=env.flag("SESSION_OVER_HTTP", default=False),
             plates=PlateSettings.from_environment(env),
         )
 

@@ -129,6 +129,7 @@ def _app(
         ),
         camera_passwords=CameraPasswords(master_keys=keys),
         tokens=tokens,
+        session_over_http=settings.session_over_http,
     )
     app = create_app(dependencies=dependencies, docs_assets=packaged_assets(), root_path=settings.root_path)
     if settings.cors_origins:

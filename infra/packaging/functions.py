@@ -20,7 +20,17 @@ _WITH_DATABASE: Final = (*_COMMON, "cloud_functions/settings.py", "cloud_functio
 _WITH_SNAPSHOTS: Final = ("cloud_functions/object_storage", "cloud_functions/snapshot_store.py")
 _WITH_PRIVACY: Final = (*_WITH_DATABASE, "cloud_functions/privacy")
 _WITH_DEVICES: Final = ("cloud_functions/device_commands.py", "cloud_functions/device_configuration.py")
-LEFT_OUT: Final = ("__pycache__", "migrations", "migrate.py", "cli.py", "kafka", "api_reference.py", "problem_types.py")
+LEFT_OUT: Final = (
+    "__pycache__",
+    "migrations",
+    "migrate.py",
+    "cli.py",
+    "kafka",
+    "api_reference.py",
+    "api_types.py",
+    "api_types.d.ts",
+    "problem_types.py",
+)
 """Not needed by any function: migrations run from a workstation, uvicorn and the Kafka consumer on a server."""
 
 

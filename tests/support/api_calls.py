@@ -46,6 +46,7 @@ PLACEHOLDERS = {
     "group": "entrances",
     "command": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "text": "AB123",
+    "version": "1",
     "watchlist": "1",
     "pattern": "1",
 }
@@ -59,6 +60,7 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    set_cookie: str = ""
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -128,7 +130,8 @@ class ApiCalls:
         content = base64.b64decode(text) if result["isBase64Encoded"] else text.encode()
         if headers.get("content-encoding") == "gzip":
             content = gzip.decompress(content)
-        return Answer(status=result["statusCode"], headers=headers, body=content)
+        cookies = "; ".join(result.get("cookies") or ())  # payload 2.0 has them beside the headers
+        return Answer(status=result["statusCode"], headers=headers, body=content, set_cookie=cookies)
 
 
 def _if_match(tag: str | None) -> dict[str, str]:
@@ -137,7 +140,9 @@ def _if_match(tag: str | None) -> dict[str, str]:
 
 def filled_path(path: str, **chosen: str) -> str:
     """Return the path with its placeholders replaced by the chosen values, or by valid ones."""
-    return path.format_map(PLACEHOLDERS | {name: quote(value, safe="") for name, value in chosen.items()})
+    return path.replace(":path}", "}").format_map(
+        PLACEHOLDERS | {name: quote(value, safe="") for name, value in chosen.items()}
+    )
 
 
 def http_api_event(

@@ -1,4 +1,4 @@
-"""The documentation pages ``/docs`` and ``/redoc``, served without a CDN, and ``/``, which names the service.
+"""The documentation pages ``/docs`` and ``/redoc``, served without a CDN.
 
 The scripts are files of the ``fastapi-offline`` wheel. If the wheel is not installed, the pages link to
 ``/openapi.json`` instead.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from cloud_functions.api.http.problems import Problem
 
@@ -37,23 +37,13 @@ def packaged_assets() -> Path | None:
 
 
 def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
-    """Add ``/docs``, ``/redoc``, their assets, ``/openapi.json`` and ``/``."""
+    """Add ``/docs``, ``/redoc``, their assets and ``/openapi.json``."""
 
     def root(request: Request) -> str:
         return str(request.scope.get("root_path", "")).rstrip("/")
 
     def urls(request: Request) -> tuple[str, str]:
         return f"{root(request)}{OPENAPI_PATH}", f"{root(request)}/docs-assets"
-
-    async def service(request: Request) -> Response:
-        docs = f"{root(request)}/docs"
-        if "text/html" in request.headers.get("accept", ""):  # a browser
-            response: Response = RedirectResponse(docs)
-        else:
-            links = {"docs": docs, "health": f"{root(request)}/health"}
-            response = JSONResponse({"service": "vedette", "version": app.version, **links})
-        response.headers["Vary"] = "Accept"
-        return response
 
     async def openapi_document() -> JSONResponse:
         return JSONResponse(app.openapi())
@@ -89,7 +79,6 @@ def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
         headers = {"Cache-Control": "public, max-age=86400"}
         return Response((assets / name).read_bytes(), media_type=ASSETS[name], headers=headers)
 
-    app.add_api_route("/", service, include_in_schema=False)
     app.add_api_route(OPENAPI_PATH, openapi_document, include_in_schema=False)
     app.add_api_route("/docs", swagger, include_in_schema=False)
     app.add_api_route("/redoc", redoc, include_in_schema=False)

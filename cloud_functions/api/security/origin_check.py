@@ -42,6 +42,12 @@ def refusal(
     return None
 
 
+def is_this_machine(host: str) -> bool:
+    """Return whether a ``Host`` header names ``localhost`` or a loopback address."""
+    name = _hostname(host)
+    return name is not None and (_is_local_name(name) or _is_loopback(name))
+
+
 def _hostname(host: str) -> str | None:
     """Return the name or address in a ``Host`` header in lower case, or None if the header is invalid."""
     if any(character in host for character in "/\\@?#, \t") or not host:

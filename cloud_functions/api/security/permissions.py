@@ -61,7 +61,9 @@ assert set(PERMISSIONS) == set(get_args(Permission))  # noqa: S101 - a permissio
 WITHOUT_CAMERAS: Final[frozenset[Permission]] = frozenset({"account:read", "account:write", "watchlists:read"})
 """Permissions that concern no camera, so that a limit to camera groups does not apply to them."""
 _FALSE: Final = frozenset({"false", "0", "no", "off", "f", "n"})
-PUBLIC_OPERATIONS: Final = frozenset({"health", "login", "login_json", "refresh_session", "logout"})
+PUBLIC_OPERATIONS: Final = frozenset(
+    {"health", "login", "login_json", "refresh_session", "logout", "get_session", "begin_session", "end_session"}
+)
 """Names of the documented routes that require no permission."""
 
 

@@ -1,6 +1,7 @@
-"""Authorizes users by their access token, programs by their API key, and callers without either by a role.
+"""Authorizes users by their access token or session cookie, programs by their API key, and others by a role.
 
-Both credentials are accepted as ``Authorization: Bearer …``, and an API key also as ``X-API-Key``.
+Tokens and keys are accepted as ``Authorization: Bearer …``, and an API key also as ``X-API-Key``. The cookie counts in
+requests without them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.security.api_keys import KEY_START, hash_of, prefix_of
 from cloud_functions.api.security.permissions import PERMISSIONS, Permission, Principal
 from cloud_functions.api.security.roles import Role, is_permission, permissions_of
+from cloud_functions.api.security.session_cookie import session_hash, session_token
 from cloud_functions.api.security.tokens import AccessTokens, InvalidTokenError
 from cloud_functions.db.types import Connection
+from cloud_functions.db.users.accounts import User
 from cloud_functions.db.users.api_keys import ApiKey, find_api_key, record_key_use
+from cloud_functions.db.users.web_sessions import find_session_user
 
 Result = TypeVar("Result")
 ALL_SCOPES: Final = "*"
@@ -48,9 +52,13 @@ class UserAuthorizer:
             Problem: 401, the credentials are missing or invalid; 403, the caller does not have the permission.
         """
         credential = _credential(request)
-        if credential is None:
+        session = None if credential is not None else session_token(request)
+        if credential is not None:
+            principal = await (self._key(credential) if credential.startswith(KEY_START) else self._user(credential))
+        elif session is not None:
+            principal = await self._session(session)
+        else:
             return self._anonymous(permission)
-        principal = await (self._key(credential) if credential.startswith(KEY_START) else self._user(credential))
         if permission not in principal.permissions:
             raise Problem(403, "forbidden", f"This request needs the permission {permission}.")
         return principal
@@ -77,6 +85,12 @@ class UserAuthorizer:
             groups=claims.groups,
         )
 
+    async def _session(self, token: str) -> Principal:
+        user = await self._database.run(lambda connection: find_session_user(connection, session_hash(token)))
+        if user is None:
+            raise _invalid("The session has ended. Log in again.")
+        return principal_of(user)
+
     async def _key(self, text: str) -> Principal:
         prefix = prefix_of(text)
         key = (
@@ -93,6 +107,17 @@ class UserAuthorizer:
             permissions=frozenset(scope for scope in scopes if is_permission(scope)),
             groups=None if key.groups is None else tuple(key.groups),
         )
+
+
+def principal_of(user: User) -> Principal:
+    """Return the user as a caller."""
+    return Principal(
+        name=user.username,
+        kind="user",
+        permissions=permissions_of(user.role),
+        user_id=user.id,
+        groups=None if user.groups is None else tuple(user.groups),
+    )
 
 
 def _valid_key(connection: Connection, prefix: str, text: str) -> ApiKey | None:

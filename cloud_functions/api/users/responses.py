@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 
 from cloud_functions.api.http.envelope import EmptyMeta
 from cloud_functions.api.security.permissions import Principal
-from cloud_functions.api.security.roles import permissions_of
+from cloud_functions.api.security.roles import ROLES, permissions_of
+from cloud_functions.api.security.session_cookie import LogIn
 from cloud_functions.api.users.sessions import Session
 from cloud_functions.db.users.accounts import User
 
@@ -60,6 +61,19 @@ class MeResponse(BaseModel):
     user: UserContent | None = Field(description="The user; null for an API key and for an anonymous caller.")
 
 
+class SessionResponse(BaseModel):
+    """The caller of the dashboard."""
+
+    kind: Literal["user", "api_key", "anonymous"]
+    name: str
+    role: str | None = Field(description="The role whose permissions the caller has; null if no role has just these.")
+    permissions: list[str]
+    log_in: Literal["available", "https-required", "none"] = Field(
+        description="Whether a session can begin: `https-required` on plain http from another machine; `none` where a"
+        " gateway authorizes callers."
+    )
+
+
 class MessageResponse(BaseModel):
     """What was done."""
 
@@ -94,6 +108,18 @@ def me_content(principal: Principal, user: User | None) -> dict[str, Any]:
         "name": principal.name,
         "permissions": sorted(principal.permissions),
         "user": None if user is None else user_content(user),
+    }
+
+
+def session_content(principal: Principal, *, log_in: LogIn | Literal["none"]) -> dict[str, Any]:
+    """Return the JSON object of ``SessionResponse``."""
+    roles = (role for role, permissions in ROLES.items() if permissions == principal.permissions)
+    return {
+        "kind": principal.kind,
+        "name": principal.name,
+        "role": next(roles, None),
+        "permissions": sorted(principal.permissions),
+        "log_in": log_in,
     }
 
 

@@ -60,8 +60,8 @@ async def log_in(deps: Dependencies, request: Request, *, login: str, password: 
         Problem: 401, the user does not exist, is disabled, or the password is wrong; 404, there are no log-ins;
             429, too many attempts.
     """
-    tokens = _tokens(deps)
-    user = await _checked_user(deps, request, login=login, password=password)
+    tokens = require_log_ins(deps)
+    user = await checked_user(deps, request, login=login, password=password)
 
     def begin(connection: Connection) -> Session:
         record_login(connection, user.id)
@@ -74,7 +74,7 @@ async def log_in(deps: Dependencies, request: Request, *, login: str, password: 
 
 async def refresh(deps: Dependencies, token: str) -> Session:
     """Return new tokens of the session; raise the 401 Problem for a token that is not valid."""
-    tokens = _tokens(deps)
+    tokens = require_log_ins(deps)
 
     def rotate(connection: Connection) -> Session | None:
         used = use_refresh_token(connection, hash_of(token))
@@ -92,7 +92,7 @@ async def refresh(deps: Dependencies, token: str) -> Session:
 
 async def log_out(deps: Dependencies, token: str) -> None:
     """End the session of the refresh token; do nothing for an unknown token."""
-    _tokens(deps)
+    require_log_ins(deps)
     await deps.database.run(lambda connection: revoke_token(connection, hash_of(token)))
 
 
@@ -106,7 +106,7 @@ async def change_password(
     """
     user = await deps.database.run(lambda connection: find_user(connection, user_id))
     login = "" if user is None else user.username
-    user = await _checked_user(deps, request, login=login, password=current_password)
+    user = await checked_user(deps, request, login=login, password=current_password)
     password_hash = await deps.thread_pool.run(lambda: hash_password(new_password))
 
     def write(connection: Connection) -> None:
@@ -116,8 +116,12 @@ async def change_password(
     await deps.database.run(write)
 
 
-async def _checked_user(deps: Dependencies, request: Request, *, login: str, password: str) -> User:
-    """Return the active user with this name and password; count the attempt. Raises the 401 or 429 Problem."""
+async def checked_user(deps: Dependencies, request: Request, *, login: str, password: str) -> User:
+    """Return the active user with this name and password; count the attempt.
+
+    Raises:
+        Problem: 401, the user does not exist, is disabled, or the password is wrong; 429, too many attempts.
+    """
     address = address_subject(request)
 
     def count(connection: Connection) -> tuple[User | None, str, float | None]:
@@ -142,7 +146,8 @@ def _new_session(connection: Connection, tokens: AccessTokens, user: User, *, fa
     return Session(user, access_token, refresh_token)
 
 
-def _tokens(deps: Dependencies) -> AccessTokens:
+def require_log_ins(deps: Dependencies) -> AccessTokens:
+    """Return what signs the tokens of users; raise the 404 Problem where a gateway authorizes callers."""
     if deps.tokens is None:
         detail = (
             "This API has no log-ins: its gateway authorizes callers. To enable them, set API_AUTHENTICATION=users."

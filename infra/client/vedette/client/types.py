@@ -142,6 +142,39 @@ class CamerasHealthResponse(TypedDict):
     last_check: str
 
 
+class CaptureCounts(TypedDict):
+    """The outcomes of all cameras."""
+
+    total: int
+    stored: int
+    pending: int
+    failed: int
+
+
+class CaptureError(TypedDict):
+    """Why the snapshot of a camera could not be taken."""
+
+    code: str
+    message: str
+
+
+class CaptureRequest(TypedDict):
+    """Body of a capture. Without a body, the defaults apply."""
+
+    timeout_seconds: NotRequired[float]
+    save_thumbnail: NotRequired[bool | None]
+
+
+class CaptureResult(TypedDict):
+    """The outcome for one camera of a group."""
+
+    camera_id: str
+    camera_slug: str
+    status: Literal["stored", "pending", "failed"]
+    snapshot: EnvelopedSnapshot | None
+    error: CaptureError | None
+
+
 class CommandEnvelope(TypedDict):
     """A command in the envelope."""
 
@@ -287,6 +320,13 @@ class DeletedResponse(TypedDict):
     message: str
 
 
+class DeletedSnapshotResponse(TypedDict):
+    """Result of a deletion."""
+
+    id: str
+    message: str
+
+
 class DetectConfig(TypedDict):
     """Which detections are kept."""
 
@@ -305,6 +345,29 @@ class EnvelopedError(TypedDict):
     code: str
     message: str
     details: list[dict[str, str]]
+
+
+class EnvelopedSnapshot(TypedDict):
+    """A requested snapshot, in the envelope."""
+
+    id: str
+    camera_id: str | None
+    camera_slug: str
+    device_id: str
+    command_id: str | None
+    status: Literal["pending", "stored", "failed"]
+    error: str | None
+    filename: str | None
+    storage_path: str | None
+    content_type: str | None
+    file_size: int | None
+    width: int | None
+    height: int | None
+    captured_at: str | None
+    expiry_date: str | None
+    image_url: str | None
+    thumbnail_url: str | None
+    createdAt: str
 
 
 class ErrorEnvelope(TypedDict):
@@ -410,6 +473,14 @@ class FoundPlateResponse(TypedDict):
     similarity: NotRequired[float | None]
     edit_distance: NotRequired[int | None]
     distance: NotRequired[float | None]
+
+
+class GroupCaptureEnvelope(TypedDict):
+    """The outcome for each camera of a group, in the envelope."""
+
+    success: Literal[True]
+    data: list[CaptureResult]
+    meta: CaptureCounts
 
 
 class GroupEnvelope(TypedDict):
@@ -808,6 +879,16 @@ class RowResponse(TypedDict):
     errors: list[FieldErrorResponse]
 
 
+class SessionResponse(TypedDict):
+    """The caller of the dashboard."""
+
+    kind: Literal["user", "api_key", "anonymous"]
+    name: str
+    role: str | None
+    permissions: list[str]
+    log_in: Literal["available", "https-required", "none"]
+
+
 class SignedUrlResponse(TypedDict):
     """A signed URL. It gives access to the snapshot without further permission until it expires."""
 
@@ -831,6 +912,72 @@ class SnapshotConfig(TypedDict):
     quality: NotRequired[int | None]
     max_width_px: NotRequired[int | None]
     thumbnail_width_px: NotRequired[int | None]
+
+
+class SnapshotEnvelope(TypedDict):
+    """A requested snapshot in the envelope."""
+
+    success: Literal[True]
+    data: EnvelopedSnapshot
+    meta: EmptyMeta
+
+
+class SnapshotImageResponse(TypedDict):
+    """A requested snapshot with its image."""
+
+    id: str
+    camera_id: str | None
+    camera_slug: str
+    device_id: str
+    command_id: str | None
+    status: Literal["pending", "stored", "failed"]
+    error: str | None
+    filename: str | None
+    storage_path: str | None
+    content_type: str | None
+    file_size: int | None
+    width: int | None
+    height: int | None
+    captured_at: str | None
+    expiry_date: str | None
+    image_url: str | None
+    thumbnail_url: str | None
+    created_at: str
+    image_data: str
+
+
+class SnapshotListResponse(TypedDict):
+    """One page of snapshots, newest first."""
+
+    snapshots: list[SnapshotResponse]
+    total: int
+    page: int
+    per_page: int
+    total_pages: int
+    has_more: bool
+
+
+class SnapshotResponse(TypedDict):
+    """A requested snapshot."""
+
+    id: str
+    camera_id: str | None
+    camera_slug: str
+    device_id: str
+    command_id: str | None
+    status: Literal["pending", "stored", "failed"]
+    error: str | None
+    filename: str | None
+    storage_path: str | None
+    content_type: str | None
+    file_size: int | None
+    width: int | None
+    height: int | None
+    captured_at: str | None
+    expiry_date: str | None
+    image_url: str | None
+    thumbnail_url: str | None
+    created_at: str
 
 
 class StatusCounts(TypedDict):

@@ -68,7 +68,7 @@ def test_cloud_16_a_base64_body_is_decoded(calls: ApiCalls) -> None:
 
 def test_documentation_pages_include_the_stage(calls: ApiCalls) -> None:
     """Behind the stage of a REST API, the redirect, the OpenAPI document and the pages use its prefix."""
-    assert calls.call("GET", "/", headers={"Accept": "text/html"}).headers["location"] == "/prod/docs"
+    assert b'content="/prod"' in calls.call("GET", "/", headers={"Accept": "text/html"}).body
     assert calls.get("/openapi.json").json()["servers"] == [{"url": "/prod"}]
     assert b"/prod/openapi.json" in calls.get("/docs").body
 
@@ -77,4 +77,4 @@ def test_importing_the_handler_creates_no_application() -> None:
     """Importing the module reads no environment variable and opens no connection."""
     from cloud_functions.api import handler as module
 
-    assert module.handler._adapter is None
+    assert module.handler._adapter is None  # pyright: ignore[reportPrivateUsage]

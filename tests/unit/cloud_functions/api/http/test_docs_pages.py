@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from cloud_functions.api.http.docs_pages import ASSETS, packaged_assets
-from shared import __version__
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
 
 
@@ -39,24 +38,6 @@ def test_the_pages_load_only_local_files(page: str, assets: Path) -> None:
     for address in loaded:
         assert address.startswith("/docs-assets/"), address
         assert _get(address, assets).status == 200
-
-
-def test_the_root_redirects_browsers_to_the_documentation(assets: Path) -> None:
-    """``/`` redirects a client that accepts HTML to ``/docs``."""
-    answer = _get("/", assets, accept="text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
-    assert (answer.status, answer.headers["location"], answer.headers["vary"]) == (307, "/docs", "Accept")
-
-
-def test_the_root_names_the_service(assets: Path) -> None:
-    """``/`` returns the name and version of the service and the paths of its documentation and health to others."""
-    answer = _get("/", assets)
-    assert (answer.status, answer.headers["vary"]) == (200, "Accept")
-    assert answer.json() == {
-        "service": "vedette",
-        "version": __version__,
-        "docs": "/docs",
-        "health": "/health",
-    }
 
 
 def test_only_the_listed_assets_are_served(assets: Path) -> None:

@@ -13,7 +13,15 @@ from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.security.permissions import PERMISSIONS, PUBLIC_OPERATIONS, Permission, Principal
 from tests.support.api_calls import ApiCalls, filled_path, lambda_api
 
-UNDOCUMENTED_PUBLIC_PATHS = {"/", "/health", "/docs", "/redoc", "/docs-assets/{name}", "/openapi.json"}
+UNDOCUMENTED_PUBLIC_PATHS = {
+    "/",
+    "/assets/{version}/{name:path}",
+    "/health",
+    "/docs",
+    "/redoc",
+    "/docs-assets/{name}",
+    "/openapi.json",
+}
 
 
 class DenyAll:
