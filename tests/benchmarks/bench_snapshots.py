@@ -32,6 +32,7 @@ from infra.local.aws.resources import BUCKET
 from infra.local.demo.device import CAMERA_ID, DEVICE_ID, StackUrls, agent_process
 from infra.local.processes.state_folder import StateFolder
 from infra.local.servers.aws import REGION
+from infra.local.servers.postgres import cluster_url
 from tests.benchmarks.figures import Figure
 from tests.support.ports import reserve_port
 
@@ -48,7 +49,7 @@ def run() -> list[Figure]:
         agent = agent_process(device, folder=folder, source="synthetic:gate", camera={"mode": "motion"})
         agent.start()
         try:
-            _add_camera(urls["database"])
+            _add_camera(_with_password(urls["database"], folder / "state"))
             _wait_for_picture(urls["api"])
             snapshot = _capture(_connect(urls["api"]))
             image = _read(_connect(urls["api"]), snapshot["image_url"])
@@ -140,6 +141,12 @@ def _command(*arguments: str, state: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
+
+
+def _with_password(url: str, state: Path) -> str:
+    """Return the database's address with its password, which the description of the stack leaves out."""
+    parts = urlsplit(url)
+    return cluster_url(state / "postgres", port=parts.port or 5432, database=parts.path.removeprefix("/"))
 
 
 def _add_camera(database: str) -> None:

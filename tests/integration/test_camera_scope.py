@@ -274,5 +274,26 @@ def test_a_camera_that_moves_takes_its_events_along(callers: Callers, objects: T
     assert callers.limited.json("/api/events")["total"] == 3
 
 
+def test_snapshots_are_those_of_the_groups(callers: Callers, objects: TwoGroups) -> None:
+    """Lists, the latest one and each snapshot; a device is known if one of its cameras is in the groups."""
+    limited, own, foreign = callers.limited, objects.own, objects.foreign
+    listed = limited.json("/api/snapshots")
+    assert ([one["id"] for one in listed["snapshots"]], listed["total"]) == ([str(own.snapshot)], 1)
+    assert limited.json("/api/snapshots", device_id=foreign.camera)["total"] == 0
+    for source in (own.camera, str(own.camera_id), "north-device"):
+        assert limited.json(f"/api/snapshots/device/{source}")["total"] == 1
+        assert limited.json(f"/api/snapshots/device/{source}/latest")["id"] == str(own.snapshot)
+    for source in (foreign.camera, str(foreign.camera_id), "south-device"):
+        for path in ("", "/latest"):
+            assert limited.code("GET", f"/api/snapshots/device/{source}{path}") == (404, "camera-not-found")
+        assert limited.code("POST", f"/api/snapshots/capture/{source}") == (404, "camera-not-found")
+    for path in ("", "/image", "/thumbnail"):
+        assert limited.code("GET", f"/api/snapshots/{foreign.snapshot}{path}") == (404, "snapshot-not-found")
+    assert limited.code("DELETE", f"/api/snapshots/{foreign.snapshot}") == (404, "snapshot-not-found")
+    assert limited.send("DELETE", f"/api/snapshots/{own.snapshot}").status == 200
+    assert callers.nothing.json("/api/snapshots")["total"] == 0
+    assert callers.everything.json("/api/snapshots")["total"] == 1
+
+
 def _base64(rows: list[dict[str, Any]]) -> str:
     return b64encode(json.dumps(rows).encode()).decode()

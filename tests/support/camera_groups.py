@@ -33,6 +33,10 @@ _COMMAND: Final = """
 INSERT INTO commands (id, device_id, site_id, kind, camera_id, requested_by, expires_at)
 VALUES (%s, %s, 'hq', 'test_connection', %s, 'ana', now())
 """
+_SNAPSHOT: Final = """
+INSERT INTO camera_snapshots (id, camera_id, camera_slug, device_id, status, storage_path, thumbnail_path, content_type)
+VALUES (%s, %s, %s, %s, 'stored', %s, %s, 'image/jpeg')
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class GroupedCamera:
     plate: str
     command: UUID
     """Id of a command that concerns the camera."""
+    snapshot: UUID
+    """Id of a requested snapshot of the camera, with an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +115,13 @@ def _grouped(url: str, name: str, plate: str, images: dict[str, bytes]) -> Group
         create_camera(connection, camera_id, fields, slug=slug, exact=True)
         command = uuid4()
         connection.execute(_COMMAND, [command, f"{name}-device", slug])
+        snapshot = uuid4()
+        key = snapshot_key(camera_id=slug, event_type="snapshot", timestamp=NOON, extension="jpg")
+        image, thumbnail = image_object_keys(f"{name}-device", key)
+        connection.execute(_SNAPSHOT, [snapshot, camera_id, slug, f"{name}-device", image, thumbnail])
+    images |= {image: b"jpeg", thumbnail: b"jpeg"}
     event, event_id = _events(url, slug, plate, images)
-    return GroupedCamera(name, group_id, slug, camera_id, event, event_id, plate, command)
+    return GroupedCamera(name, group_id, slug, camera_id, event, event_id, plate, command, snapshot)
 
 
 def _events(url: str, camera: str, plate: str, images: dict[str, bytes]) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from cloud_functions.api.dependencies import Dependencies, Deps
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.responses import json_response
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.snapshots.capture import existing_snapshot, snapshot_not_found
 from cloud_functions.api.snapshots.requests import (
     SnapshotListParameters,
@@ -31,6 +31,7 @@ from cloud_functions.api.snapshots.responses import (
     snapshot_content,
     snapshot_page_content,
 )
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.snapshots.changes import delete_snapshot, image_path, mark_stored
 from cloud_functions.db.snapshots.expired import remove_expired_snapshots
 from cloud_functions.db.snapshots.queries import (
@@ -49,23 +50,23 @@ from shared.storage_keys import CONTENT_TYPES, image_object_keys
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/snapshots", tags=["Snapshots"], route_class=StrictRoute)
-_READ = Depends(require("snapshots:read"))
-_DELETE = Depends(require("snapshots:delete"))
+Reader = Annotated[Principal, Depends(require_in_scope("snapshots:read"))]
+Deleter = Annotated[Principal, Depends(require_in_scope("snapshots:delete"))]
 _IMAGE_CACHE: Final = "private, max-age=86400, immutable"
 _THUMBNAIL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     status: response for status, response in REQUESTED_IMAGE_RESPONSES.items() if status != 200
 } | {200: IMAGE_RESPONSES[200]}
 
 
-@router.get(
-    "", name="list_snapshots", response_model=SnapshotListResponse, dependencies=[_READ], summary="List snapshots"
-)
-async def get_snapshots(request: Request, deps: Deps, params: Annotated[SnapshotListParameters, Query()]) -> Response:
+@router.get("", name="list_snapshots", response_model=SnapshotListResponse, summary="List snapshots")
+async def get_snapshots(
+    request: Request, caller: Reader, deps: Deps, params: Annotated[SnapshotListParameters, Query()]
+) -> Response:
     """Requested snapshots that meet every condition, newest first."""
 
     def read(connection: Connection) -> SnapshotPage:
-        source = None if params.device_id is None else resolve_source(connection, params.device_id)
-        return _page(connection, params, source)
+        source = None if params.device_id is None else resolve_source(connection, params.device_id, scope=caller.scope)
+        return _page(connection, params, source, caller.scope)
 
     return _page_response(request, params, await deps.database.run(read))
 
@@ -74,14 +75,17 @@ async def get_snapshots(request: Request, deps: Deps, params: Annotated[Snapshot
     "/device/{device_id}",
     name="list_device_snapshots",
     response_model=SnapshotListResponse,
-    dependencies=[_READ],
     summary="List a camera's snapshots",
 )
 async def get_device_snapshots(
-    request: Request, deps: Deps, ref: SourceRef, params: Annotated[SnapshotPageParameters, Query()]
+    request: Request, caller: Reader, deps: Deps, ref: SourceRef, params: Annotated[SnapshotPageParameters, Query()]
 ) -> Response:
     """Requested snapshots of one camera, or of all cameras of a device, newest first."""
-    page = await deps.database.run(lambda connection: _page(connection, params, _known_source(connection, ref)))
+
+    def read(connection: Connection) -> SnapshotPage:
+        return _page(connection, params, _known_source(connection, ref, caller.scope), caller.scope)
+
+    page = await deps.database.run(read)
     return _page_response(request, params, page)
 
 
@@ -89,12 +93,13 @@ async def get_device_snapshots(
     "/device/{device_id}/latest",
     name="latest_snapshot",
     response_model=SnapshotResponse,
-    dependencies=[_READ],
     summary="Get a camera's latest snapshot",
 )
-async def get_latest(request: Request, deps: Deps, ref: SourceRef) -> Response:
+async def get_latest(request: Request, caller: Reader, deps: Deps, ref: SourceRef) -> Response:
     """The newest stored snapshot of a camera or device; 404 `no-snapshot` if there is none."""
-    snapshot = await deps.database.run(lambda connection: latest_snapshot(connection, _known_source(connection, ref)))
+    snapshot = await deps.database.run(
+        lambda connection: latest_snapshot(connection, _known_source(connection, ref, caller.scope), scope=caller.scope)
+    )
     if snapshot is None:
         raise Problem(404, "no-snapshot", "This camera has no stored snapshot. Capture one first.")
     return json_response(snapshot_content(snapshot, root_path=_root_path(request)))
@@ -104,26 +109,24 @@ async def get_latest(request: Request, deps: Deps, ref: SourceRef) -> Response:
     "/{snapshot_id}",
     name="get_snapshot",
     response_model=SnapshotResponse,
-    dependencies=[_READ],
     summary="Get a snapshot's metadata",
 )
-async def get_snapshot(request: Request, deps: Deps, ref: SnapshotRef) -> Response:
+async def get_snapshot(request: Request, caller: Reader, deps: Deps, ref: SnapshotRef) -> Response:
     """The snapshot without its image: dimensions, file size, capture time, and whether the image is there."""
-    snapshot = await _up_to_date(deps, await existing_snapshot(deps, ref))
+    snapshot = await _up_to_date(deps, await existing_snapshot(deps, ref, scope=caller.scope))
     return json_response(snapshot_content(snapshot, root_path=_root_path(request)))
 
 
 @router.get(
     "/{snapshot_id}/image",
     name="snapshot_image",
-    dependencies=[_READ],
     responses=REQUESTED_IMAGE_RESPONSES,
     response_model=SnapshotImageResponse,
     summary="Get a snapshot's image",
 )
-async def get_image(request: Request, deps: Deps, ref: SnapshotRef) -> Response:
+async def get_image(request: Request, caller: Reader, deps: Deps, ref: SnapshotRef) -> Response:
     """The snapshot with its image in base64 (`image_data`), or the image itself if `Accept` names an image type."""
-    snapshot = await _up_to_date(deps, await existing_snapshot(deps, ref))
+    snapshot = await _up_to_date(deps, await existing_snapshot(deps, ref, scope=caller.scope))
     key, content_type = snapshot.storage_path, snapshot.content_type
     if key is None or content_type is None:
         raise _no_image(snapshot)
@@ -142,14 +145,13 @@ async def get_image(request: Request, deps: Deps, ref: SnapshotRef) -> Response:
 @router.get(
     "/{snapshot_id}/thumbnail",
     name="snapshot_thumbnail",
-    dependencies=[_READ],
     responses=_THUMBNAIL_RESPONSES,
     response_class=Response,
     summary="Get a snapshot's thumbnail",
 )
-async def get_thumbnail(deps: Deps, ref: SnapshotRef) -> Response:
+async def get_thumbnail(caller: Reader, deps: Deps, ref: SnapshotRef) -> Response:
     """A small JPEG version of the image."""
-    snapshot = await _up_to_date(deps, await existing_snapshot(deps, ref))
+    snapshot = await _up_to_date(deps, await existing_snapshot(deps, ref, scope=caller.scope))
     key = snapshot.thumbnail_path
     if key is None and snapshot.status == "stored":
         raise Problem(404, "no-snapshot", "This snapshot has no thumbnail.")
@@ -164,24 +166,29 @@ async def get_thumbnail(deps: Deps, ref: SnapshotRef) -> Response:
     "/{snapshot_id}",
     name="delete_snapshot",
     response_model=DeletedSnapshotResponse,
-    dependencies=[_DELETE],
     summary="Delete a snapshot",
 )
-async def remove_snapshot(deps: Deps, ref: SnapshotRef) -> Response:
+async def remove_snapshot(caller: Deleter, deps: Deps, ref: SnapshotRef) -> Response:
     """Delete the snapshot with its image and thumbnail. The event of the snapshot stays, without an image."""
-    deleted = await deps.database.run(lambda connection: delete_snapshot(connection, ref))
+    deleted = await deps.database.run(lambda connection: delete_snapshot(connection, ref, scope=caller.scope))
     if deleted is None:
         raise snapshot_not_found()
     await _delete_image(deps, deleted)
     return json_response({"id": str(deleted.id), "message": f"Snapshot {deleted.id} deleted successfully"})
 
 
-def _page(connection: Connection, params: SnapshotPageParameters, source: SnapshotSource | None) -> SnapshotPage:
+def _page(
+    connection: Connection,
+    params: SnapshotPageParameters,
+    source: SnapshotSource | None,
+    scope: CameraScope | None,
+) -> SnapshotPage:
     conditions = SnapshotFilter(
         source=source,
         status=params.status,
         captured_from=params.start_time,
         captured_before=params.exclusive_end,
+        scope=scope,
     )
     return list_snapshots(connection, conditions, limit=params.per_page, offset=params.offset)
 
@@ -192,8 +199,8 @@ def _page_response(request: Request, params: SnapshotPageParameters, page: Snaps
     )
 
 
-def _known_source(connection: Connection, ref: str) -> SnapshotSource:
-    source = resolve_source(connection, ref)
+def _known_source(connection: Connection, ref: str, scope: CameraScope | None) -> SnapshotSource:
+    source = resolve_source(connection, ref, scope=scope)
     if not source.is_known:
         raise Problem(404, "camera-not-found", "There is no camera with this id or slug, and no device with this id.")
     return source

@@ -14,6 +14,7 @@ from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.http.problems import Problem, problem_description
 from cloud_functions.api.snapshots.responses import enveloped_snapshot
 from cloud_functions.db.cameras.record import Camera
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.snapshots.changes import SnapshotRequest, add_request, withdraw_request
 from cloud_functions.db.snapshots.queries import find_snapshot
 from cloud_functions.db.snapshots.record import CameraSnapshot
@@ -99,9 +100,11 @@ async def capture_all(
     return list(await asyncio.gather(*map(capture, cameras)))
 
 
-async def existing_snapshot(deps: Dependencies, snapshot_id: UUID) -> CameraSnapshot:
-    """Return the snapshot; raise the 404 Problem if it does not exist."""
-    snapshot = await deps.database.run(lambda connection: find_snapshot(connection, snapshot_id))
+async def existing_snapshot(
+    deps: Dependencies, snapshot_id: UUID, *, scope: CameraScope | None = None
+) -> CameraSnapshot:
+    """Return the snapshot; raise the 404 Problem if it does not exist in the scope."""
+    snapshot = await deps.database.run(lambda connection: find_snapshot(connection, snapshot_id, scope=scope))
     if snapshot is None:
         raise snapshot_not_found()
     return snapshot

@@ -14,7 +14,7 @@ from cloud_functions.api.http.envelope import envelope_response, error_descripti
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.responses import json_response
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import Principal, require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.snapshots.capture import (
     NOT_CAPTURED,
     NOT_CAPTURED_PROBLEMS,
@@ -35,13 +35,14 @@ from cloud_functions.api.snapshots.responses import (
 from cloud_functions.db.cameras.groups import find_group
 from cloud_functions.db.cameras.queries import CameraFilter, find_camera, list_cameras
 from cloud_functions.db.cameras.record import Camera
+from cloud_functions.db.cameras.scope import CameraScope
 from cloud_functions.db.snapshots.queries import cameras_of_device
 from cloud_functions.db.snapshots.record import CameraSnapshot
 from cloud_functions.db.types import Connection
 
 router = APIRouter(prefix="/snapshots", tags=["Snapshots"], route_class=StrictRoute)
 camera_router = APIRouter(prefix="/cameras", tags=["Cameras"], route_class=StrictRoute)
-Caller = Annotated[Principal, Depends(require("cameras:read"))]
+Caller = Annotated[Principal, Depends(require_in_scope("cameras:read"))]
 
 MAX_GROUP = 100
 """Maximum cameras of one group capture. Each one that waits takes a place among the server's requests."""
@@ -74,7 +75,7 @@ async def capture(
 
     The path names a camera, or a device that has exactly one.
     """
-    camera = await deps.database.run(lambda connection: _named_camera(connection, ref))
+    camera = await deps.database.run(lambda connection: _named_camera(connection, ref, caller.scope))
     options = CaptureOptions(
         timeout_s=timeout_seconds, thumbnail=None, requested_by=caller.name, is_abandoned=request.is_disconnected
     )
@@ -104,7 +105,7 @@ async def capture_group(
     The response has the outcome of each camera: a camera that fails does not affect the others. `meta` counts them.
     """
     given = body or _NO_BODY
-    cameras = await deps.database.run(lambda connection: _cameras_of_group(connection, ref))
+    cameras = await deps.database.run(lambda connection: _cameras_of_group(connection, ref, caller.scope))
     options = CaptureOptions(
         timeout_s=given.timeout_seconds,
         thumbnail=given.save_thumbnail,
@@ -133,7 +134,7 @@ async def capture_of_camera(
 ) -> Response:
     """Capture a frame of the camera now, and return the snapshot once its image can be read."""
     given = body or _NO_BODY
-    camera = await deps.database.run(lambda connection: find_camera(connection, ref))
+    camera = await deps.database.run(lambda connection: find_camera(connection, ref, scope=caller.scope))
     if camera is None:
         raise _camera_not_found()
     options = CaptureOptions(
@@ -148,25 +149,26 @@ async def capture_of_camera(
     return envelope_response(content, status=_status(snapshot), headers=_location(request, snapshot, waited=wait))
 
 
-def _named_camera(connection: Connection, ref: str) -> Camera:
+def _named_camera(connection: Connection, ref: str, scope: CameraScope | None) -> Camera:
     """Return the camera with this id or slug, or the only camera of the device with this id."""
-    camera = find_camera(connection, ref)
+    camera = find_camera(connection, ref, scope=scope)
     if camera is not None:
         return camera
-    slugs = cameras_of_device(connection, ref)
+    slugs = cameras_of_device(connection, ref, scope=scope)
     if len(slugs) > 1:
         raise Problem(409, "several-cameras", "This device has several cameras. Name the camera instead of the device.")
-    camera = find_camera(connection, slugs[0]) if slugs else None
+    camera = find_camera(connection, slugs[0], scope=scope) if slugs else None
     if camera is None:
         raise _camera_not_found()
     return camera
 
 
-def _cameras_of_group(connection: Connection, ref: str) -> list[Camera]:
-    group = find_group(connection, ref)
+def _cameras_of_group(connection: Connection, ref: str, scope: CameraScope | None) -> list[Camera]:
+    group = find_group(connection, ref, scope=scope)
     if group is None:
         raise Problem(404, "group-not-found", "There is no group with this id or slug.")
-    cameras, total = list_cameras(connection, CameraFilter(group=group.slug, active_only=True), limit=MAX_GROUP)
+    conditions = CameraFilter(group=group.slug, active_only=True, scope=scope)
+    cameras, total = list_cameras(connection, conditions, limit=MAX_GROUP)
     if total > MAX_GROUP:
         detail = f"The group has {total} active cameras; one request captures {MAX_GROUP} at most."
         raise Problem(422, "group-too-large", detail)

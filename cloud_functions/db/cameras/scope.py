@@ -22,6 +22,8 @@ _CAMERA_IDS: Final[LiteralString] = (
 )
 CAMERA_ID_IN_SCOPE: Final[LiteralString] = "camera_id = ANY (" + _CAMERA_IDS + ")"
 """Condition on the column ``camera_id`` of events, plate reads and rollups."""
+SNAPSHOT_IN_SCOPE: Final[LiteralString] = "s.camera_slug = ANY (" + _CAMERA_IDS + ")"
+"""Condition on ``camera_snapshots AS s``."""
 CAMERA_IN_SCOPE: Final[LiteralString] = (
     "group_id IN (SELECT visible.id FROM camera_groups AS visible WHERE visible.slug = ANY (%(scope)s::text[]))"
 )

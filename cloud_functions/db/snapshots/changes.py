@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
+from cloud_functions.db.cameras.scope import SNAPSHOT_IN_SCOPE, CameraScope, limited, scope_parameters
 from cloud_functions.db.events.delete import SnapshotPath
 from cloud_functions.db.snapshots.expired import record_expired_snapshots
 from cloud_functions.db.snapshots.record import COLUMNS, CameraSnapshot, DeviceSnapshot
@@ -55,7 +56,7 @@ _GIVE_UP: Final = """
 UPDATE camera_snapshots SET status = 'failed', error = %s WHERE id = ANY (ARRAY(
     SELECT id FROM camera_snapshots WHERE status = 'pending' AND created_at < %s LIMIT %s FOR UPDATE SKIP LOCKED))
 """
-_DELETE: Final = "DELETE FROM camera_snapshots AS s WHERE id = %s RETURNING"
+_DELETE: Final[LiteralString] = "DELETE FROM camera_snapshots AS s WHERE s.id = %(id)s"
 _EXPIRED: Final = """
 DELETE FROM camera_snapshots AS s WHERE id = ANY (ARRAY(
     SELECT id FROM camera_snapshots
@@ -119,9 +120,12 @@ def give_up_pending(connection: Connection, *, before: datetime, error: str, lim
     return connection.execute(_GIVE_UP, [error, before, limit]).rowcount
 
 
-def delete_snapshot(connection: Connection, snapshot_id: UUID) -> CameraSnapshot | None:
-    """Delete a snapshot and record its image for deletion from the bucket; None if it does not exist."""
-    row = connection.execute(_DELETE + COLUMNS, [snapshot_id]).fetchone()
+def delete_snapshot(
+    connection: Connection, snapshot_id: UUID, *, scope: CameraScope | None = None
+) -> CameraSnapshot | None:
+    """Delete a snapshot and record its image for deletion from the bucket; None if the scope does not have it."""
+    query = _DELETE + limited(SNAPSHOT_IN_SCOPE, scope) + " RETURNING" + COLUMNS
+    row = connection.execute(query, {"id": snapshot_id} | scope_parameters(scope)).fetchone()
     if row is None:
         return None
     deleted = CameraSnapshot.from_row(row)

@@ -7,6 +7,14 @@ from datetime import datetime
 from typing import Any, Final, Literal, LiteralString, NamedTuple
 from uuid import UUID
 
+from cloud_functions.db.cameras.scope import (
+    CAMERA_IN_SCOPE,
+    SNAPSHOT_IN_SCOPE,
+    CameraScope,
+    has_camera_on,
+    limited,
+    scope_parameters,
+)
 from cloud_functions.db.snapshots.record import COLUMNS, CameraSnapshot
 from cloud_functions.db.types import Connection
 from shared.ids import is_uuid
@@ -16,7 +24,8 @@ _NEWEST_FIRST: Final = " ORDER BY s.captured_at DESC, s.id DESC "
 _KNOWN: Final = """
 SELECT EXISTS (SELECT 1 FROM cameras WHERE slug = %(ref)s), EXISTS (SELECT 1 FROM devices WHERE device_id = %(ref)s)
 """
-_CAMERAS_OF_DEVICE: Final = "SELECT slug FROM cameras WHERE device_id = %s AND is_active ORDER BY slug LIMIT 2"
+_CAMERA_EXISTS: Final[LiteralString] = "SELECT 1 FROM cameras WHERE slug = %(slug)s"
+_CAMERAS_OF_DEVICE: Final[LiteralString] = "SELECT slug FROM cameras WHERE device_id = %(device_id)s AND is_active"
 
 
 class SnapshotSource(NamedTuple):
@@ -36,6 +45,7 @@ class SnapshotFilter:
     status: str | None = "stored"
     captured_from: datetime | None = None
     captured_before: datetime | None = None
+    scope: CameraScope | None = None
 
 
 class SnapshotPage(NamedTuple):
@@ -45,9 +55,12 @@ class SnapshotPage(NamedTuple):
     total: int
 
 
-def find_snapshot(connection: Connection, snapshot_id: UUID) -> CameraSnapshot | None:
-    """Return one snapshot, or None."""
-    row = connection.execute("SELECT " + COLUMNS + _FROM + "WHERE s.id = %s", [snapshot_id]).fetchone()
+def find_snapshot(
+    connection: Connection, snapshot_id: UUID, *, scope: CameraScope | None = None
+) -> CameraSnapshot | None:
+    """Return one snapshot, or None if it does not exist in the scope."""
+    query = "SELECT " + COLUMNS + _FROM + "WHERE s.id = %(id)s" + limited(SNAPSHOT_IN_SCOPE, scope)
+    row = connection.execute(query, {"id": snapshot_id} | scope_parameters(scope)).fetchone()
     return None if row is None else CameraSnapshot.from_row(row)
 
 
@@ -60,19 +73,29 @@ def list_snapshots(connection: Connection, given: SnapshotFilter, *, limit: int,
     return SnapshotPage([CameraSnapshot.from_row(row) for row in rows], 0 if total is None else total[0])
 
 
-def latest_snapshot(connection: Connection, source: SnapshotSource) -> CameraSnapshot | None:
+def latest_snapshot(
+    connection: Connection, source: SnapshotSource, *, scope: CameraScope | None = None
+) -> CameraSnapshot | None:
     """Return the newest stored snapshot of a camera or a device, or None."""
-    where, parameters = _conditions(SnapshotFilter(source=source))
+    where, parameters = _conditions(SnapshotFilter(source=source, scope=scope))
     query = "SELECT " + COLUMNS + _FROM + where + _NEWEST_FIRST + "LIMIT 1"
     row = connection.execute(query, parameters).fetchone()
     return None if row is None else CameraSnapshot.from_row(row)
 
 
-def resolve_source(connection: Connection, ref: str) -> SnapshotSource:
+def resolve_source(connection: Connection, ref: str, *, scope: CameraScope | None = None) -> SnapshotSource:
     """Return what ``ref`` names: a camera by its id or slug, or a device by its id. A camera comes first.
 
-    The snapshots of a deleted camera are found by its former id or slug.
+    The snapshots of a deleted camera are found by its former id or slug. In a scope, a camera must be in it, and a
+    device must have a camera that is.
     """
+    source = _resolve(connection, ref)
+    if scope is None or not source.is_known:
+        return source
+    return source._replace(is_known=_is_in_scope(connection, source, scope))
+
+
+def _resolve(connection: Connection, ref: str) -> SnapshotSource:
     if is_uuid(ref):
         row = connection.execute("SELECT slug FROM cameras WHERE id = %s", [ref]).fetchone()
         if row is not None:
@@ -85,15 +108,23 @@ def resolve_source(connection: Connection, ref: str) -> SnapshotSource:
     return SnapshotSource("device_id", ref, is_known=True)
 
 
+def _is_in_scope(connection: Connection, source: SnapshotSource, scope: CameraScope) -> bool:
+    if source.column == "device_id":
+        return has_camera_on(connection, scope, source.value)
+    query = _CAMERA_EXISTS + limited(CAMERA_IN_SCOPE, scope)
+    return connection.execute(query, {"slug": source.value} | scope.parameters).fetchone() is not None
+
+
 def _unless_unknown(connection: Connection, source: SnapshotSource) -> SnapshotSource:
     where, parameters = _conditions(SnapshotFilter(source=source, status=None))
     row = connection.execute("SELECT EXISTS (SELECT 1" + _FROM + where + ")", parameters).fetchone()
     return source._replace(is_known=row is not None and row[0])
 
 
-def cameras_of_device(connection: Connection, device_id: str) -> list[str]:
-    """Return the slugs of the device's active cameras, two at most."""
-    return [slug for (slug,) in connection.execute(_CAMERAS_OF_DEVICE, [device_id])]
+def cameras_of_device(connection: Connection, device_id: str, *, scope: CameraScope | None = None) -> list[str]:
+    """Return the slugs of the device's active cameras in the scope, two at most."""
+    query = _CAMERAS_OF_DEVICE + limited(CAMERA_IN_SCOPE, scope) + " ORDER BY slug LIMIT 2"
+    return [slug for (slug,) in connection.execute(query, {"device_id": device_id} | scope_parameters(scope))]
 
 
 def pending_uploads(connection: Connection, *, after: CameraSnapshot | None, limit: int) -> list[CameraSnapshot]:
@@ -123,8 +154,10 @@ def _conditions(given: SnapshotFilter) -> tuple[LiteralString, dict[str, Any]]:
         conditions.append("s.captured_at >= %(captured_from)s")
     if given.captured_before is not None:
         conditions.append("s.captured_at < %(captured_before)s")
+    if given.scope is not None:
+        conditions.append(SNAPSHOT_IN_SCOPE)
     where: LiteralString = " WHERE " + " AND ".join(conditions) if conditions else ""
-    parameters = {
+    parameters = scope_parameters(given.scope) | {
         "source": None if given.source is None else given.source.value,
         "status": given.status,
         "captured_from": given.captured_from,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -56,6 +56,8 @@ _BODIES: Final[dict[str, Body]] = {
         "group_id": side.group,
     },
     "test_camera_connection": lambda _: {"wait": False},
+    "capture_camera_snapshot": lambda _: {"timeout_seconds": 1},
+    "capture_group_snapshots": lambda _: {"timeout_seconds": 1},
     "create_camera_group": lambda _: {"name": "New group"},
     "replace_camera_group": lambda _: {"name": "New name"},
     "delete_events": lambda side: {"camera_id": side.camera},
@@ -69,6 +71,8 @@ _OUTSIDE: Final = {"create_camera_group", "delete_camera_group"}
 """Operations whose result is outside of any limit, so that a limited caller can do them to no group."""
 _ANSWERS: Final[dict[str, set[tuple[int, str]]]] = {
     "test_camera_connection": {(409, "device-offline")},
+    "capture_snapshot": {(409, "device-offline")},
+    "capture_camera_snapshot": {(409, "device-offline")},
     "change_password": {(401, "invalid-credentials"), (403, "not-a-user")},
 }
 """Other responses than a success to a caller who has the permission."""
@@ -118,6 +122,13 @@ class RolledBackDatabase(ApiDatabase):
         return await super().run(rolled_back)
 
 
+class KeptSnapshots(FakeSnapshots):
+    """A bucket from which nothing is deleted, as from the database."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        pass
+
+
 class Matrix:
     """The application, its objects and its callers."""
 
@@ -126,7 +137,7 @@ class Matrix:
         tokens = AccessTokens(clock=SystemClock())
         self._callers = {caller.name: caller for caller in _callers(url, tokens)}
         database = RolledBackDatabase(url)
-        handler, dependencies = lambda_api(url, tokens=tokens, snapshots=FakeSnapshots(dict(self.objects.images)))
+        handler, dependencies = lambda_api(url, tokens=tokens, snapshots=KeptSnapshots(dict(self.objects.images)))
         handler.close()
         self.dependencies = replace(
             dependencies, database=database, authorizer=UserAuthorizer(database=database, tokens=tokens)
@@ -161,6 +172,8 @@ def _values(objects: TwoGroups, side: GroupedCamera) -> dict[str, str]:
         "event_id": side.event_id,
         "camera_id": side.camera,
         "camera": side.camera,
+        "device_id": side.camera,
+        "snapshot_id": str(side.snapshot),
         "group": side.group,
         "text": side.plate,
         "watchlist": str(objects.watchlist),
