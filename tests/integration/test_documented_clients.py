@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from urllib.error import HTTPError
@@ -21,14 +22,16 @@ import pytest
 import redis
 import uvicorn
 
-from cloud_functions.api.settings import ApiSettings
+from cloud_functions.api.settings import ApiSettings, Authentication
 from cloud_functions.api.wiring import server_app
 from cloud_functions.fanout.handler import build_fanout
 from cloud_functions.settings import DatabaseSettings
 from tests.integration.test_fanout_redis import records
 from tests.support.api_calls import events_each_minute, store, stored_event
+from tests.support.users import PASSWORD, add_user
 from tests.support.waiting import eventually
 
+NODE_PACKAGE = "redis@5"
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs/examples"
 
 
@@ -45,7 +48,15 @@ def load(name: str) -> ModuleType:
 @pytest.fixture
 def server(database_url: str) -> Iterator[str]:
     """The address of a server of the API, whose bucket is not reachable."""
-    settings = ApiSettings(database=DatabaseSettings(url=database_url), bucket="pictures")
+    with running_server(database_url) as address:
+        yield address
+
+
+@contextmanager
+def running_server(database_url: str, *, authentication: Authentication = "gateway") -> Generator[str]:
+    """Yield the address of a server of the API, whose bucket is not reachable."""
+    database = DatabaseSettings(url=database_url)
+    settings = ApiSettings(database=database, bucket="pictures", authentication=authentication)
     instance = uvicorn.Server(uvicorn.Config(server_app(settings, threads=2), log_level="warning", ws="none"))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=instance.run, kwargs={"sockets": [listener]})
@@ -121,6 +132,29 @@ def test_the_documented_requests_are_answered(server: str, database_url: str) ->
     assert len(answers[5]) == 1
 
 
+def test_the_documented_requests_for_cameras_are_answered(database_url: str) -> None:
+    """A log-in, then the life of a camera. The test of its connection says that no device has it."""
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    add_user(database_url, "admin", role="admin")
+    command = ["/bin/sh", str(EXAMPLES / "cameras.sh")]
+    with running_server(database_url, authentication="users") as server:
+        environment = {**os.environ, "VEDETTE_PASSWORD": PASSWORD}
+        done = subprocess.run(
+            [*command, server], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 0, done.stderr
+    created, listed, found, tested, heading, row, summary, deleted = done.stdout.splitlines()
+    camera = json.loads(created)["data"]
+    assert (camera["name"], camera["detection_sensitivity"]) == ("Front Door", 0.7)
+    assert json.loads(listed)["meta"] == {"page": 1, "pageSize": 20, "total": 1, "totalPages": 1}
+    assert json.loads(found)["data"]["id"] == camera["id"]
+    assert json.loads(tested)["error"]["code"] == "camera-without-device"
+    assert "rtsp://192.168.1.100:8554/stream" in dict(zip(heading.split(","), row.split(","), strict=True)).values()
+    assert json.loads(summary)["data"]["total"] == 1
+    assert json.loads(deleted)["success"] is True
+
+
 def test_the_python_consumer_reconnects(redis_url: str, admin: redis.Redis) -> None:
     """Events that fan-out publishes arrive, also after the server has ended the connection."""
     channel = f"clients-{uuid4().hex}"
@@ -155,13 +189,21 @@ def test_the_python_consumer_is_a_program(redis_url: str, admin: redis.Redis) ->
     _check_program(command, redis_url, admin, channel)
 
 
-def test_the_node_consumer_receives_events(redis_url: str, admin: redis.Redis) -> None:
+def test_the_node_consumer_receives_events(redis_url: str, admin: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """It prints a line for each event, also after the server has ended the connection."""
-    node = shutil.which("node")
+    node, npm = shutil.which("node"), shutil.which("npm")
     if node is None:
         pytest.skip("needs node")
-    if subprocess.run([node, "-e", "require('redis')"], capture_output=True, check=False).returncode:
-        pytest.skip("needs the package redis of Node (npm install redis, and NODE_PATH)")
+    folder = Path(sys.prefix) / "node"
+    monkeypatch.setenv(
+        "NODE_PATH", os.pathsep.join(filter(None, (os.environ.get("NODE_PATH"), f"{folder}/node_modules")))
+    )
+    has_package = [node, "-e", "require('redis')"]
+    if subprocess.run(has_package, capture_output=True, check=False).returncode and npm is not None:
+        options = ["--no-audit", "--no-fund", "--silent", "--prefix", str(folder)]
+        subprocess.run([npm, "install", *options, NODE_PACKAGE], capture_output=True, check=False, timeout=120)
+    if subprocess.run(has_package, capture_output=True, check=False).returncode:
+        pytest.skip(f"needs {NODE_PACKAGE}, which npm could not install (no npm, or no package index)")
     channel = f"clients-{uuid4().hex}"
     _check_program([node, str(EXAMPLES / "redis_consumer.js"), redis_url, channel], redis_url, admin, channel)
 
