@@ -73,7 +73,7 @@ def _url(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
     parameters = operation.get("parameters", ())
     written = _PLACEHOLDER.sub(r":\1", path)
     variables = [
-        {"key": one["name"], "value": str(one["example"]), "description": one.get("description", "")}
+        {"key": one["name"], "value": str(_example(one)), "description": one.get("description", "")}
         for one in parameters
         if one["in"] == "path"
     ]
@@ -95,8 +95,8 @@ def _url(path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
     return url | ({"variable": variables} if variables else {}) | ({"query": query} if query else {})
 
 
-def _example(body: Mapping[str, Any]) -> Any:
-    return body["example"] if "example" in body else next(iter(body["examples"].values()))["value"]
+def _example(described: Mapping[str, Any]) -> Any:
+    return described["example"] if "example" in described else next(iter(described["examples"].values()))["value"]
 
 
 def _text(value: Any) -> str:

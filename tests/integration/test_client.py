@@ -15,6 +15,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import psycopg
@@ -147,6 +148,41 @@ def test_cameras_are_managed(client: Client) -> None:
     with pytest.raises(ConflictError) as offline:
         client.cameras.test_connection("yard-0", timeout_s=1)
     assert offline.value.code in {"camera-without-device", "device-offline"}
+
+
+def test_snapshots_on_demand(client: Client, database_url: str, tmp_path: Path) -> None:
+    """Without a device nothing is captured; stored ones are listed on all pages, downloaded and deleted."""
+    camera = client.cameras.create({"name": "Front Door", "rtsp_url": "rtsp://192.168.1.2/s"})
+    with pytest.raises(ConflictError) as alone:
+        client.snapshots.capture("front-door", timeout_s=1)
+    assert alone.value.code == "camera-without-device"
+    with pytest.raises(NotFoundError):
+        client.snapshots.latest("front-door")
+    picture = b"\xff\xd8\xff" + bytes(100_000)
+    ids = [_store_snapshot(database_url, camera["id"], number, picture) for number in range(3)]
+    assert [one["id"] for one in client.snapshots.list("front-door", page_size=2, status="stored")] == ids[::-1]
+    assert client.snapshots.latest("front-door")["id"] == ids[2]
+    assert client.snapshots.get(ids[0])["width"] == 640
+    assert client.snapshots.image(ids[0]) == picture
+    seen: list[int] = []
+    path = client.snapshots.download(ids[0], tmp_path / "a.jpg", progress=lambda done, _: seen.append(done))
+    assert (path.read_bytes(), seen[-1]) == (picture, len(picture))
+    client.snapshots.delete(ids[0])
+    with pytest.raises(NotFoundError):
+        client.snapshots.get(ids[0])
+
+
+def _store_snapshot(database_url: str, camera_id: str, number: int, picture: bytes) -> str:
+    snapshot_id, key = str(uuid4()), f"snapshots/gate-01/front-door/2026-11-20/snapshot_12000{number}_000000.jpg"
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=picture)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO camera_snapshots (id, camera_id, camera_slug, device_id, filename, storage_path, file_size,"
+            " width, height, content_type, captured_at, status) VALUES"
+            " (%s, %s, 'front-door', 'gate-01', %s, %s, %s, 640, 360, 'image/jpeg', %s, 'stored')",
+            [snapshot_id, camera_id, f"{number}.jpg", key, len(picture), NOON + timedelta(seconds=number)],
+        )
+    return snapshot_id
 
 
 def test_plates_and_watch_lists(client: Client) -> None:

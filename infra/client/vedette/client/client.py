@@ -9,6 +9,7 @@ from vedette.client.cameras import Cameras
 from vedette.client.events import Events
 from vedette.client.plates import Plates, Watchlists
 from vedette.client.session import ApiKey, Login, Retries, Session
+from vedette.client.snapshots import Snapshots
 from vedette.client.types import HealthHealthResponse, MeResponse
 
 
@@ -41,6 +42,7 @@ class Client:
         self.plates = Plates(self._session)
         self.watchlists = Watchlists(self._session)
         self.cameras = Cameras(self._session)
+        self.snapshots = Snapshots(self._session)
 
     def health(self) -> HealthHealthResponse:
         """Return the state of the API and of the services it needs. Raises UnavailableError if the database is away."""

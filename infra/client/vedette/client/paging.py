@@ -38,3 +38,12 @@ def by_offset(session: Session, path: str, name: str, *, limit: int) -> Iterator
         offset += limit
         if offset >= answer["total"]:
             return
+
+
+def by_number(session: Session, path: str, name: str, parameters: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the items under ``name`` of all pages of a list with ``page`` and ``has_more``."""
+    for page in count(1):
+        answer: dict[str, Any] = session.json("GET", path, {**parameters, "page": page})
+        yield from answer[name]
+        if not answer["has_more"]:
+            return
