@@ -8,14 +8,17 @@ from typing import Any
 import psycopg
 import pytest
 
+from edge_agent.device.configuration_store import ConfigurationStore, StoredConfiguration
 from infra.local.demo.camera import (
     CameraOptions,
-    FirstConfigurationRetry,
+    ConfigurationRetry,
     StackDatabase,
     StoredCamera,
     plan_camera,
     store_camera,
 )
+from infra.local.demo.device import forget_camera
+from shared.cameras import DeviceCamera
 from tests.support.protected_sites import dump, setting
 
 SECRET = "pl4nted-s3cret"
@@ -46,6 +49,11 @@ class Demo:
         rows = self.execute("SELECT slug, rtsp_url, settings FROM cameras WHERE device_id = 'this-machine'")
         return {slug: (address, settings) for slug, address, settings in rows}
 
+    def report(self, *, applied: int, rejected: int | None = None) -> None:
+        """Store what the device has reported."""
+        value = "NULL" if rejected is None else str(rejected)
+        self.execute(f"UPDATE device_configurations SET applied_version = {applied}, rejected_version = {value}")
+
     def version(self) -> int:
         return self.execute("SELECT version FROM device_configurations WHERE device_id = 'this-machine'")[0][0]
 
@@ -57,10 +65,14 @@ def demo(database_url: str, tmp_path: Path) -> Demo:
 
 def test_the_first_start_creates_the_camera(demo: Demo) -> None:
     """The generated scene, with plates; a later start leaves it alone, also after it was changed in the API."""
+    first = demo.start()
+    assert first == StoredCamera("synthetic:gate", reads_plates=True, is_new_source=True, version_to_prove=1)
+    demo.report(applied=1)
     assert demo.start() == StoredCamera("synthetic:gate", reads_plates=True)
     assert demo.cameras() == {"camera-1": ("synthetic:gate", {"anpr": {"enabled": True}})}
     demo.execute("UPDATE cameras SET rtsp_url = 'synthetic:gate?seed=9', settings = '{}'")
     version = demo.version()
+    demo.report(applied=version)
     assert demo.start() == StoredCamera("synthetic:gate?seed=9", reads_plates=False)
     assert demo.version() == version
 
@@ -91,7 +103,8 @@ def test_the_command_line_changes_what_it_mentions(demo: Demo) -> None:
     assert address == "synthetic:gate?seed=2"
     assert [zone["name"] for zone in settings["events"]["zones"]] == ["yard"]
     assert "model" not in settings
-    assert demo.start(plates=False) == StoredCamera("synthetic:gate?seed=2", reads_plates=False)
+    without = demo.start(plates=False)
+    assert (without.reads_plates, without.is_new_source) == (False, False)
     demo.start(model="none")
     assert set(demo.cameras()["camera-1"][1]) == {"events", "model"}
 
@@ -109,7 +122,7 @@ def test_a_login_is_stored_sealed(demo: Demo, database_url: str) -> None:
     source = f"rtsp://viewer:{SECRET}@camera:554/1"
     plan = plan_camera(CameraOptions(source=source))
     assert SECRET not in repr(plan.settings)
-    assert demo.start(source=source) == StoredCamera("rtsp://camera:554/1", reads_plates=True)
+    assert demo.start(source=source).shown_source == "rtsp://camera:554/1"
     assert SECRET not in dump(database_url)
     before = demo.execute("SELECT username, password_sealed, config_version FROM cameras")
     demo.start(source=source)
@@ -141,15 +154,44 @@ def test_what_the_api_does_not_accept_is_pinned(
     assert plan.timezone == ("Europe/Bucharest" if reason is None else "UTC" if rules else None)
 
 
-def test_a_first_configuration_is_tried_again(demo: Demo, database_url: str) -> None:
-    """A camera that is switched on later works; a device that runs a configuration is left alone."""
-    demo.start()
-    retry = FirstConfigurationRetry(database_url, interval_s=0)
+def test_what_the_command_line_asks_for_is_tried_again(demo: Demo, database_url: str) -> None:
+    """Until the device runs it: a camera may be switched on later."""
+    retry = ConfigurationRetry(database_url, demo.start().version_to_prove, interval_s=0)
     retry.check()
     assert demo.version() == 1
-    demo.execute("UPDATE device_configurations SET managed = true, applied_version = 0, rejected_version = 1")
+    demo.report(applied=0, rejected=1)
     retry.check()
     assert demo.version() == 2
-    demo.execute("UPDATE device_configurations SET applied_version = 1, rejected_version = 2")
+    retry.check()
+    demo.report(applied=0, rejected=2)
+    retry.check()
+    assert demo.version() == 3
+    demo.report(applied=3)
+    retry.check()
+    demo.report(applied=2, rejected=3)
+    retry.check()
+    assert demo.version() == 3
+
+
+def test_a_change_of_somebody_else_is_not_tried_again(demo: Demo, database_url: str) -> None:
+    """A version that was made in the API is for its author to correct, and so is what was there before the start."""
+    retry = ConfigurationRetry(database_url, demo.start().version_to_prove, interval_s=0)
+    demo.execute("UPDATE cameras SET rtsp_url = 'rtsp://nobody/1'")
+    demo.report(applied=1, rejected=2)
     retry.check()
     assert demo.version() == 2
+    assert demo.start().version_to_prove is None
+    changed = demo.start(source="rtsp://nobody/2")
+    assert changed == StoredCamera("rtsp://nobody/2", reads_plates=True, is_new_source=True, version_to_prove=3)
+
+
+def test_the_agent_does_not_start_with_the_earlier_source(tmp_path: Path) -> None:
+    """It would send events of it; the other cameras of its last configuration run at once."""
+    store = ConfigurationStore(tmp_path / "agent")
+    (tmp_path / "agent").mkdir()
+    forget_camera(tmp_path, "camera-1")
+    assert store.load() is None
+    cameras = [DeviceCamera(camera_id=name, source="synthetic:gate") for name in ("camera-1", "second")]
+    store.prepare(StoredConfiguration(version=4, cameras=cameras)).commit()
+    forget_camera(tmp_path, "camera-1")
+    assert store.load() == StoredConfiguration(version=4, cameras=cameras[1:])

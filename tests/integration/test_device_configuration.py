@@ -18,11 +18,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from cloud_functions.api.cameras.responses import CameraEnvelope
+from cloud_functions.db.migrate import downgrade, upgrade
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from edge_agent.device.sealed_box import open_password
 from shared.commands import MAX_COMMAND_BYTES
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
-from tests.support.ingest_harness import IngestHarness, RecordingCommands, open_ingest
+from tests.support.backing_services import PostgresFixture
+from tests.support.ingest_harness import IngestHarness, RecordingCommands, open_ingest, rows
 from tests.support.managed_device import ManagedDevice
 from tests.support.protected_sites import dump, keys, setting
 
@@ -448,3 +450,35 @@ def test_changes_in_any_order_do_not_deadlock(cloud: Cloud, database_url: str, t
         thread.join()
     assert faults == []
     assert all(cloud.version(device) >= 12 for device in devices)
+
+
+@pytest.fixture
+def empty_url(postgres: PostgresFixture) -> Iterator[str]:
+    """A database without a schema."""
+    postgres.start()
+    name = postgres.new_database(migrated=False)
+    yield postgres.server.url_of(name)
+    postgres.server.drop_database(name)
+
+
+def test_the_migration_counts_cameras_that_exist(empty_url: str) -> None:
+    """Their devices are due a configuration. After a downgrade cameras change as before; an upgrade counts again."""
+
+    def execute(statement: str) -> None:
+        with psycopg.connect(empty_url, autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[arg-type]
+
+    upgrade(empty_url, "0017")
+    execute(
+        "INSERT INTO cameras (id, slug, name, rtsp_url, device_id)"
+        " VALUES (gen_random_uuid(), 'gate', 'Gate', 'rtsp://camera/1', 'gate-01')"
+    )
+    upgrade(empty_url)
+    query = "SELECT device_id, version FROM device_configurations"
+    assert rows(empty_url, query) == [("gate-01", 1)]
+    execute("UPDATE cameras SET rtsp_url = 'rtsp://camera/2'")
+    assert rows(empty_url, query) == [("gate-01", 2)]
+    downgrade(empty_url, "0017")
+    execute("UPDATE cameras SET rtsp_url = 'rtsp://camera/3', device_id = 'yard-01'")
+    upgrade(empty_url)
+    assert rows(empty_url, query) == [("yard-01", 1)]

@@ -34,11 +34,10 @@ _SENSITIVITY: Final = 0.7
 _DEFAULT_TIMEZONE: Final = "UTC"
 _RETRY_INTERVAL_S: Final = 10.0
 _HAS_CAMERAS: Final = "SELECT FROM cameras WHERE device_id = %s LIMIT 1"
-_APPLIED: Final = "SELECT FROM device_configurations WHERE device_id = %s AND applied_version > 0"
-_TRY_AGAIN: Final = """
-SELECT raise_device_configurations(ARRAY[device_id]) FROM device_configurations
-WHERE device_id = %s AND rejected_version = version
+_VERSIONS: Final = """
+SELECT version, COALESCE(applied_version, 0), rejected_version FROM device_configurations WHERE device_id = %s
 """
+_TRY_AGAIN: Final = "SELECT raise_device_configurations(ARRAY[%s::text])"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +85,10 @@ class StoredCamera:
     shown_source: str
     """Without a login."""
     reads_plates: bool
+    is_new_source: bool = False
+    """Whether this start created the camera or gave it another source."""
+    version_to_prove: int | None = None
+    """The version of the device's configuration that this start made, or that no device has ever run."""
 
 
 def plan_camera(options: CameraOptions) -> CameraPlan:
@@ -138,12 +141,9 @@ def store_camera(plan: CameraPlan, database: StackDatabase) -> StoredCamera:
     passwords = CameraPasswords(master_keys=master_keys(database.master_key))
     try:
         with connect_to(database.url) as connection, connection.transaction():
-            fields = _stored(connection, plan, passwords)
+            return _stored(connection, plan, passwords)
     except psycopg.Error as error:
         raise database_error(error) from error
-    if fields is None:
-        return StoredCamera("those of the API", reads_plates=True)
-    return StoredCamera(redact_source(fields.rtsp_url), reads_plates=_reads_plates(fields.settings))
 
 
 def pinned_camera(plan: CameraPlan) -> StoredCamera:
@@ -151,30 +151,38 @@ def pinned_camera(plan: CameraPlan) -> StoredCamera:
     return StoredCamera(redact_source(plan.source), reads_plates=_reads_plates(plan.settings))
 
 
-class FirstConfigurationRetry:
-    """Has the device try its cameras again as long as it has never run any: a camera may be switched on later.
+class ConfigurationRetry:
+    """Has the device try what the command line asks for again until it works: a camera may be switched on later.
 
-    A device that runs a configuration keeps it. What it rejects then is for the user to change.
+    A version that somebody else made, with a change in the API, is for them to correct.
     """
 
-    def __init__(self, url: str, *, interval_s: float = _RETRY_INTERVAL_S) -> None:
+    def __init__(self, url: str, version: int | None, *, interval_s: float = _RETRY_INTERVAL_S) -> None:
+        """``version``: ``version_to_prove`` of the camera; None: nothing is tried again."""
         self._url = url
+        self._version = version
         self._interval_s = interval_s
         self._due_s = time.monotonic() + interval_s
-        self._is_done = False
 
     def check(self) -> None:
         """Call this periodically. An unavailable database delays the next attempt."""
-        if self._is_done or time.monotonic() < self._due_s:
+        if self._version is None or time.monotonic() < self._due_s:
             return
         self._due_s = time.monotonic() + self._interval_s
         try:
-            with connect_to(self._url) as connection:
-                self._is_done = connection.execute(_APPLIED, [DEVICE_ID]).fetchone() is not None
-                if not self._is_done:
-                    connection.execute(_TRY_AGAIN, [DEVICE_ID])
+            with connect_to(self._url) as connection, connection.transaction():
+                self._version = self._next_version(connection)
         except (psycopg.Error, VedetteError):
             return
+
+    def _next_version(self, connection: Connection) -> int | None:
+        version, applied, rejected = _versions(connection)
+        if version != self._version or applied == version:
+            return None
+        if rejected == version:
+            connection.execute(_TRY_AGAIN, [DEVICE_ID])
+            version, *_ = _versions(connection)
+        return version
 
 
 def _settings_in(rules: Path, source: str) -> dict[str, Any]:
@@ -198,16 +206,34 @@ def _reads_plates(settings: Mapping[str, Any]) -> bool:
     return bool(settings.get("anpr", {}).get("enabled"))
 
 
-def _stored(connection: Connection, plan: CameraPlan, passwords: CameraPasswords) -> CameraFields | None:
-    """Store the camera and return its fields; None if the device has others and the command line mentions none."""
+def _stored(connection: Connection, plan: CameraPlan, passwords: CameraPasswords) -> StoredCamera:
     camera = find_camera(connection, CAMERA_ID)
     if camera is None:
-        has_others = connection.execute(_HAS_CAMERAS, [DEVICE_ID]).fetchone() is not None
-        return None if has_others and not plan.options.are_given else _create(connection, plan, passwords)
-    fields = _changed(connection, camera, plan, passwords)
-    if fields != camera.fields:
-        replace_camera(connection, camera.id, fields)
-    return fields
+        if connection.execute(_HAS_CAMERAS, [DEVICE_ID]).fetchone() is not None and not plan.options.are_given:
+            return StoredCamera("those of the API", reads_plates=True)
+        fields = _create(connection, plan, passwords)
+    else:
+        fields = _changed(connection, camera, plan, passwords)
+        if fields != camera.fields:
+            replace_camera(connection, camera.id, fields)
+    before = None if camera is None else camera.fields
+    version, applied, _ = _versions(connection)
+    return StoredCamera(
+        redact_source(fields.rtsp_url),
+        reads_plates=_reads_plates(fields.settings),
+        is_new_source=before is None or _source(before) != _source(fields),
+        version_to_prove=version if fields != before or applied == 0 else None,
+    )
+
+
+def _source(fields: CameraFields) -> tuple[str, str | None, bytes | None]:
+    return fields.rtsp_url, fields.username, fields.password_sealed
+
+
+def _versions(connection: Connection) -> tuple[int, int, int | None]:
+    """Return the desired, the applied and the rejected version of the device's configuration."""
+    row = connection.execute(_VERSIONS, [DEVICE_ID]).fetchone()
+    return (0, 0, None) if row is None else (row[0], row[1], row[2])
 
 
 def _create(connection: Connection, plan: CameraPlan, passwords: CameraPasswords) -> CameraFields:

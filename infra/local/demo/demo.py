@@ -24,14 +24,14 @@ from infra.local.demo.agent import DemoAgent
 from infra.local.demo.camera import (
     CameraOptions,
     CameraPlan,
-    FirstConfigurationRetry,
+    ConfigurationRetry,
     StackDatabase,
     StoredCamera,
     pinned_camera,
     plan_camera,
     store_camera,
 )
-from infra.local.demo.device import CAMERA_ID, StackUrls, agent_process
+from infra.local.demo.device import CAMERA_ID, StackUrls, agent_process, forget_camera
 from infra.local.demo.event_lines import event_line
 from infra.local.processes.first_admin import FirstAdmin
 from infra.local.processes.process import Process, ProcessIdentity
@@ -63,21 +63,22 @@ def run_demo(*, state: StateFolder, options: StackOptions, camera: CameraOptions
     with _stack(state, options, console) as stack, state.lock_agent():
         stop_on_signals(stopped)
         stored = pinned_camera(plan) if plan.pinned_because else store_camera(plan, stack.database)
-        _announce(console, state, stack, stored)
-        if plan.pinned_because:
-            console.print(f"  {CAMERA_ID} is in the agent's own file: {plan.pinned_because}\n", style="dim")
-        process = _agent(stack, state, plan)
+        if stored.is_new_source:
+            forget_camera(state.path, CAMERA_ID)
+        agent = DemoAgent(process=_agent(stack, state, plan), console=console)
         counter = EventPrinter(console=console, redis_url=stack.urls["redis"], api_url=stack.urls["api"])
-        counter.start(stopped)
-        agent = DemoAgent(process=process, console=console)
-        retry = FirstConfigurationRetry(stack.database.url)
+        retry = ConfigurationRetry(stack.database.url, stored.version_to_prove)
 
         def check() -> None:
             agent.check()
             retry.check()
 
         try:
-            agent.start()
+            agent.start()  # before the rest, because it takes longest until its first event
+            _announce(console, state, stack, stored)
+            if plan.pinned_because:
+                console.print(f"  {CAMERA_ID} is in the agent's own file: {plan.pinned_because}\n", style="dim")
+            counter.start(stopped)
             stack.run_until(stopped, check)
         finally:
             agent.stop()
@@ -179,7 +180,6 @@ def _announce(console: Console, state: StateFolder, stack: RunningStack, camera:
         ("totals", f"curl '{api}/api/events/stats'"),
         *([("plates", f"curl '{api}/api/plates?limit=5'")] if camera.reads_plates else []),
         ("live", f"redis-cli -u {redact(stack.urls['redis'])} subscribe events"),
-        ("MQTT", redact(stack.urls["broker"])),
         *([] if keeps_pictures() else [("pictures", "none (ENABLE_SNAPSHOTS)")]),
         ("data", f"{state.path} ({sys.argv[0]} reset deletes it)"),
     ):

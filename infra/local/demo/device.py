@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from edge_agent.device.configuration_store import ConfigurationStore
 from infra.local.aws.resources import BUCKET
 from infra.local.demo.toml_text import toml_lines, toml_value
 from infra.local.processes.process import Process
@@ -93,6 +94,18 @@ def agent_process(
         stop_signal=signal.SIGTERM,
         stop_timeout_s=12.0,
     )
+
+
+def forget_camera(folder: Path, camera_id: str) -> None:
+    """Remove a camera from the configuration with which the agent starts before the API sends the present one.
+
+    Otherwise it would open the camera's earlier source once more, and send its events.
+    """
+    store = ConfigurationStore(folder / "agent")
+    stored = store.load()
+    if stored is not None and any(camera.camera_id == camera_id for camera in stored.cameras):
+        cameras = [camera for camera in stored.cameras if camera.camera_id != camera_id]
+        store.prepare(stored.model_copy(update={"cameras": cameras})).commit()
 
 
 def _timezone_in(config: Path) -> str | None:
