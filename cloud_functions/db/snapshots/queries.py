@@ -22,7 +22,9 @@ from shared.ids import is_uuid
 _FROM: Final = " FROM camera_snapshots AS s "
 _NEWEST_FIRST: Final = " ORDER BY s.captured_at DESC, s.id DESC "
 _KNOWN: Final = """
-SELECT EXISTS (SELECT 1 FROM cameras WHERE slug = %(ref)s), EXISTS (SELECT 1 FROM devices WHERE device_id = %(ref)s)
+SELECT EXISTS (SELECT 1 FROM cameras WHERE slug = %(ref)s),
+       EXISTS (SELECT 1 FROM devices WHERE device_id = %(ref)s)
+       OR EXISTS (SELECT 1 FROM cameras WHERE device_id = %(ref)s)
 """
 _CAMERA_EXISTS: Final[LiteralString] = "SELECT 1 FROM cameras WHERE slug = %(slug)s"
 _CAMERAS_OF_DEVICE: Final[LiteralString] = "SELECT slug FROM cameras WHERE device_id = %(device_id)s AND is_active"
