@@ -16,7 +16,7 @@ DENO := DENO_DIR=$(VENV)/.deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
 JOBS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
-.PHONY: help setup demo test test-all test-one check lint types walls format bench bench-anpr schemas lock clean
+.PHONY: help setup demo test test-all test-one check lint types walls format fuzz bench bench-anpr schemas lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ format: $(STAMP) ## Format the code and apply automatic fixes
 	@$(BIN)/ruff check --fix .
 	@$(DENO) fmt --quiet
 
+fuzz: $(STAMP) ## Send random requests of each role to a running API (Schemathesis, in .venv-fuzz); options: ARGS="--examples 300"
+	@test -x .venv-fuzz/bin/schemathesis || { $(UV) venv --quiet --clear --python $(BIN)/python .venv-fuzz && \
+		$(UV) pip install --quiet --python .venv-fuzz/bin/python --require-hashes -r requirements/fuzz.txt; }
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 bench: $(STAMP) ## Measure speed against baselines in the same run; results are written to .bench/
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
@@ -97,7 +102,8 @@ lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
 	@for function in $(basename $(notdir $(wildcard infra/packaging/*.in))); do \
 		$(COMPILE) -c requirements/cloud.txt infra/packaging/$$function.in -o requirements/lambda-$$function.txt; done
 	@$(COMPILE) --group dev --extra local --extra kafka pyproject.toml -o requirements/dev.txt
+	@$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt
 
 clean: ## Stop the local stack; remove .venv, .venv-* and all generated files
 	@if [ -x $(BIN)/vedette-local ] && [ -d .vedette ]; then $(BIN)/vedette-local down || true; fi
-	rm -rf $(VENV) .venv-* .bench .vedette .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .venv-* .bench .vedette .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis .schemathesis build dist *.egg-info

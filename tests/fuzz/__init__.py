@@ -1,0 +1,1 @@
+"""``make fuzz``: the running API under Schemathesis, with each role."""
