@@ -48,6 +48,8 @@ _REPORTED: Final = """
 SELECT DISTINCT lower(camera_id) FROM (
     SELECT camera_id FROM event_counts_monthly WHERE events > 0
     UNION ALL
+    SELECT camera_slug FROM camera_snapshots
+    UNION ALL
     SELECT health ->> 'camera_id' FROM devices, jsonb_array_elements(
         CASE jsonb_typeof(heartbeat -> 'cameras') WHEN 'array' THEN heartbeat -> 'cameras' ELSE '[]' END) AS health
 ) AS reported WHERE camera_id IS NOT NULL
@@ -156,7 +158,7 @@ def delete_camera(connection: Connection, camera_id: UUID) -> None:
 
 
 def reported_camera_ids(connection: Connection) -> set[str]:
-    """Return the camera ids, in lower case, of stored events and of the devices' last heartbeats."""
+    """Return the camera ids, in lower case, of stored events, of snapshots and of the devices' last heartbeats."""
     return {row[0] for row in connection.execute(_REPORTED)}
 
 
