@@ -276,6 +276,8 @@ class MaintenanceSettings:
     """Maximum time for moving events out of the default partition in one run; the next run continues."""
     iot_data_endpoint: str | None = None
     """Endpoint (``https://…``) for commands to devices; None uses the default endpoint of the account."""
+    ingest_queue_url: str | None = None
+    """SQS queue of ingest, for events about silent devices; with None they are not sent."""
     snapshot_bucket: str | None = None
     """Bucket from which the snapshots of deleted events are deleted; with None they are not deleted."""
     snapshot_retention_days: int | None = None
@@ -291,6 +293,7 @@ class MaintenanceSettings:
             retention_days=retention_days or None,
             budget_s=env.number("MAINTENANCE_BUDGET_S", 200.0, least=1, most=3600),
             iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
+            ingest_queue_url=env.optional("INGEST_QUEUE_URL"),
             snapshot_bucket=env.optional("SNAPSHOT_BUCKET"),
             snapshot_retention_days=snapshot_retention_days or None,
         )

@@ -189,6 +189,10 @@ class SnapshotData(_Part):
     error: str | None = None
 
 
+DEVICE_SILENT: Final = "device_silent"
+"""The ``cause`` of an event that the cloud makes for a camera whose device has sent nothing for 90 seconds."""
+
+
 class CameraStatusData(_Part):
     status: CameraState
     latency_ms: Milliseconds | None = None
@@ -199,7 +203,7 @@ class CameraStatusData(_Part):
     cause: Label | None = Field(
         default=None,
         description="Cause of `degraded`: stalled, frozen, covered, black, overexposed, garbled or agent_fault. "
-        "Later versions may add causes.",
+        "Cause of `offline`: device_silent, in an event that the cloud makes. Later versions may add causes.",
     )
 
 

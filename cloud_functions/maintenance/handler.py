@@ -16,6 +16,7 @@ from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
 from cloud_functions.db.maintenance.retries import claim_retries, record_failure, record_success
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
+from cloud_functions.maintenance.event_queue import EventQueue, SqsEventQueue
 from cloud_functions.maintenance.schedule import RETRY_TASK, TASKS
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
@@ -106,6 +107,7 @@ def build_maintenance(
     *,
     database: Database | None = None,
     commands: CommandPublisher | None = None,
+    events: EventQueue | None = None,
     metrics: Metrics | None = None,
     clock: Clock | None = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -120,10 +122,16 @@ def build_maintenance(
         settings=settings,
         gaps=GapSettings.from_environment(env),
         clock=clock or SystemClock(),
+        events=events or _event_queue(settings, aws),
         snapshots=S3SnapshotStore(bucket=settings.snapshot_bucket, aws=aws) if settings.snapshot_bucket else None,
         sleep=sleep,
     )
     return Maintenance(context=context, metrics=metrics or NoMetrics())
+
+
+def _event_queue(settings: MaintenanceSettings, aws: AwsClients) -> EventQueue | None:
+    url = settings.ingest_queue_url
+    return None if url is None else SqsEventQueue(queue_url=url, aws=aws)
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from cloud_functions.db.cameras.health import purge_old_health
 from cloud_functions.db.commands.record import purge_old_commands
 from cloud_functions.db.devices.gaps import claim_due_gaps, give_up_old_gaps, reachable_devices_with_due_gaps
+from cloud_functions.db.devices.outages import purge_old_outages
 from cloud_functions.db.maintenance.purge import TABLES_WITH_ZERO_COUNTS, purge_old_gaps, purge_zero_counts
 from cloud_functions.db.stalled_sessions import terminate_stalled_copies
 from cloud_functions.device_commands import request_resends
@@ -25,6 +26,7 @@ from cloud_functions.maintenance.tasks.camera_snapshots import (
     give_up_snapshots,
 )
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
+from cloud_functions.maintenance.tasks.health_report import store_report
 from cloud_functions.maintenance.tasks.partitions import empty_default_partition, make_months_ahead
 from cloud_functions.maintenance.tasks.pictures import delete_expired_pictures, delete_old_pictures
 from cloud_functions.maintenance.tasks.retention import (
@@ -33,6 +35,7 @@ from cloud_functions.maintenance.tasks.retention import (
     drop_old_months,
     in_batches,
 )
+from cloud_functions.maintenance.tasks.silent_devices import report_silent_devices, send_cloud_events
 from cloud_functions.maintenance.tasks.site_retention import delete_expired_of_sites, purge_unread_plates
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,7 @@ DAY_S: Final = 86_400.0
 MINUTE_S: Final = 60.0
 _CLOSED_GAPS_KEPT: Final = timedelta(days=90)
 _HEALTH_KEPT: Final = timedelta(days=30)
+_OUTAGES_KEPT: Final = timedelta(days=90)
 _COMMANDS_KEPT: Final = timedelta(days=30)
 _STALLED_AFTER_S: Final = 60.0
 
@@ -110,6 +114,11 @@ def delete_old_commands(context: MaintenanceContext) -> int:
     return in_batches(context, partial(purge_old_commands, older_than=_COMMANDS_KEPT, limit=ROWS_PER_DELETE))
 
 
+def delete_old_outages(context: MaintenanceContext) -> int:
+    """Delete the outages of devices that ended more than 90 days ago; return how many."""
+    return in_batches(context, partial(purge_old_outages, older_than=_OUTAGES_KEPT, limit=ROWS_PER_DELETE))
+
+
 TASKS: Final[Mapping[str, Task]] = {
     "partitions": Task(
         (Step("default", empty_default_partition), Step("ahead", make_months_ahead)),
@@ -143,9 +152,16 @@ TASKS: Final[Mapping[str, Task]] = {
             Step("gaps", delete_closed_gaps),
             Step("health", delete_old_health),
             Step("commands", delete_old_commands),
+            Step("outages", delete_old_outages),
         ),
         expression="cron(0 3 * * ? *)",
         every_s=DAY_S,
+    ),
+    "report": Task((Step("store", store_report),), expression="cron(0 4 * * ? *)", every_s=DAY_S),
+    "devices": Task(
+        (Step("silent", report_silent_devices), Step("send", send_cloud_events)),
+        expression="rate(1 minute)",
+        every_s=MINUTE_S,
     ),
     "gaps": Task(
         (

@@ -259,6 +259,7 @@ class Stack:
             "DATABASE_URL": self.urls["database"],
             "REDIS_URL": self.urls["redis"],
             "MQTT_URL": self.urls["broker"],
+            "INGEST_QUEUE_URL": resources.queue_url(self.urls["aws"], resources.INGEST_QUEUE),
             "EVENTS_TOPIC_ARN": resources.HUB_TOPIC_ARN,
             "SNAPSHOT_BUCKET": resources.BUCKET,
             "SNAPSHOTS_DIR": "",  # the stack and the agent obey these two, so the functions need not warn of them

@@ -16,6 +16,7 @@ REASONS: Final = {
     "cloud_functions/alpr_storage/kafka_consumer.py:KafkaStorageConsumer": "the signature that the document gives it",
     "cloud_functions/alpr_storage/storage_service.py:StorageService": "the signature that the document gives it",
     "cloud_functions/ingest/handler.py:build_ingest": "a composition root; a test replaces any collaborator",
+    "cloud_functions/maintenance/handler.py:build_maintenance": "a composition root, as that of ingest",
     "edge_agent/device/health.py:HeartbeatLoop": "collaborators with defaults that a test replaces: clock, interval",
     "edge_agent/track/motion_model.py:MotionModel": "the constants of one model, described together",
     "infra/local/aws/ingest_event_source.py:IngestEventSourceMapping": "clock and sleep are replaced by tests",

@@ -104,6 +104,15 @@ def test_a_function_may_send_commands_and_publish_nothing_else(template: dict[st
     assert topic == "topic/vedette/*/*/commands/*"
 
 
+def test_maintenance_may_send_events_to_ingest_only(template: dict[str, Any]) -> None:
+    """Events about silent devices go into the queue that its environment names, and into no other."""
+    properties = template["Resources"]["MaintenanceFunction"]["Properties"]
+    statements = [one for policy in properties["Policies"] for one in policy["Statement"]]
+    [sends] = [statement for statement in statements if "sqs:" in str(statement["Action"])]
+    assert sends["Resource"] == {"Fn::GetAtt": ["IngestQueue", "Arn"]}
+    assert properties["Environment"]["Variables"]["INGEST_QUEUE_URL"] == {"Ref": "IngestQueue"}
+
+
 def _device_resource(resource: dict[str, Any]) -> str:
     if "Fn::Sub" not in resource:
         return str(resource)

@@ -65,6 +65,7 @@ def store_device(
             "INSERT INTO devices (device_id, site_id, status, status_at, last_seen_at, heartbeat, heartbeat_at)"
             " VALUES (%s, 'hq', %s, %s, %s, %s, %s)"
             " ON CONFLICT (device_id) DO UPDATE SET status = EXCLUDED.status, status_at = EXCLUDED.status_at,"
-            " last_seen_at = EXCLUDED.last_seen_at, heartbeat = EXCLUDED.heartbeat",
+            " last_seen_at = EXCLUDED.last_seen_at, heartbeat = EXCLUDED.heartbeat,"
+            " heartbeat_at = EXCLUDED.heartbeat_at",
             [device_id, status, seen_at, seen_at, json.dumps(heartbeat), seen_at],
         )

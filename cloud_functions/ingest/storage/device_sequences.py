@@ -82,7 +82,7 @@ class DeviceActivity:
 
     def record(self, connection: psycopg.Connection[Any], events: Iterable[ValidatedEvent]) -> dict[DeviceKey, float]:
         """Record the events' devices as active, except those recorded recently; pass the result to ``committed``."""
-        devices = {(event.row.device_id, event.row.site_id) for event in events}
+        devices = {(event.row.device_id, event.row.site_id) for event in events if not _is_made_by_the_cloud(event)}
         now_s = self._clock.monotonic()
         recorded_s = self._recorded_s
         due = {
@@ -97,3 +97,8 @@ class DeviceActivity:
     def committed(self, recorded: dict[DeviceKey, float]) -> None:
         """Remember what the committed transaction recorded."""
         self._recorded_s.update(recorded)
+
+
+def _is_made_by_the_cloud(event: ValidatedEvent) -> bool:
+    """Return whether an event says that its device is silent or back: it is no sign of life. Agents number theirs."""
+    return event.row.event_type == "camera_status" and event.row.sequence is None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher
+from cloud_functions.maintenance.event_queue import EventQueue
 from cloud_functions.settings import GapSettings, MaintenanceSettings
 from cloud_functions.snapshot_store import SnapshotStore
 from shared.clock import Clock
@@ -22,6 +23,8 @@ class MaintenanceContext:
     settings: MaintenanceSettings
     gaps: GapSettings
     clock: Clock
+    events: EventQueue | None = None
+    """The ingest queue; with None, events about silent devices are not sent."""
     snapshots: SnapshotStore | None = None
     """The bucket of snapshots; with None, snapshots are not deleted."""
     sleep: Callable[[float], None] = time.sleep

@@ -18,6 +18,7 @@ from typing import Any
 
 from cloud_functions.fanout.targets import TARGETS
 from infra.local.aws.fanout_event_source import FanoutEventSourceMapping
+from infra.local.aws.ingest_queue import run_ingest_queue
 from infra.local.aws.lambda_function import LambdaFunction
 from infra.local.aws.messaging import Messaging
 from infra.local.aws.object_store import ObjectFolder, ObjectStore
@@ -92,6 +93,7 @@ def _serve_stack(port: int, state: Path, objects: Path, stopped: threading.Event
         threading.Thread(target=_deliver, args=(name, queues, state, stopped), name=f"fanout-{name}")
         for name in targets
     ]
+    deliveries.append(threading.Thread(target=run_ingest_queue, args=(queues, stopped), name="ingest-queue"))
     for delivery in deliveries:
         delivery.start()
     _serve(make_server(port, ObjectStore(folder=folder, fallback=messaging)))

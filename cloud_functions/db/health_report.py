@@ -1,0 +1,106 @@
+"""The health report: cameras and devices by status, and those that need attention. One is stored for each day."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from cloud_functions.db.cameras.record import WITH_STATES
+from cloud_functions.db.types import Connection
+from shared.clock import format_utc
+
+MAX_LISTED: Final = 50
+"""Maximum entries of each list."""
+STATUSES: Final = ("idle", "live", "degraded", "offline")
+
+_BY_STATUS: Final = "SELECT status, count(*) FROM states GROUP BY status"
+_CAMERAS: Final = WITH_STATES + _BY_STATUS
+# A camera is offline since its first record after the last one with another status. A camera without such a record
+# never was connected, as far as the history goes back.
+_LONGEST: Final = """
+SELECT s.id::text, s.slug, s.name, s.device_id, coalesce(began.at, s.last_connected) AS since, began.error
+FROM states AS s
+LEFT JOIN LATERAL (
+    SELECT last_check AS at, error FROM camera_health AS first
+    WHERE first.camera_id = s.id AND first.status = 'offline' AND first.last_check > coalesce((
+        SELECT max(last_check) FROM camera_health AS other
+        WHERE other.camera_id = s.id AND other.status <> 'offline'), '-infinity')
+    ORDER BY last_check LIMIT 1
+) AS began ON true
+WHERE s.status = 'offline' ORDER BY since NULLS FIRST, s.slug LIMIT %s
+"""
+_OFFLINE: Final = WITH_STATES + _LONGEST
+_DEVICES: Final = """
+SELECT count(*), count(*) FILTER (WHERE status = 'online' AND last_seen_at > now() - interval '90 seconds') FROM devices
+"""
+_DROPPED: Final = """
+SELECT device_id, (heartbeat #>> '{outbox,dropped_events}')::numeric::bigint AS events,
+       coalesce((heartbeat #>> '{outbox,dropped_images}')::numeric::bigint, 0) AS images
+FROM devices
+WHERE (heartbeat #>> '{outbox,dropped_events}')::numeric > 0
+   OR (heartbeat #>> '{outbox,dropped_images}')::numeric > 0
+ORDER BY events DESC, images DESC, device_id LIMIT %s
+"""
+_GAPS: Final = """
+SELECT device_id, count(*), sum((SELECT sum(upper(part) - lower(part)) FROM unnest(missing) AS part))::bigint AS events,
+       min(opened_at)
+FROM sequence_gaps WHERE state = 'open' GROUP BY device_id ORDER BY events DESC, device_id LIMIT %s
+"""
+_GAP_TOTALS: Final = """
+SELECT count(*), coalesce(sum((SELECT sum(upper(part) - lower(part)) FROM unnest(missing) AS part)), 0)::bigint
+FROM sequence_gaps WHERE state = 'open'
+"""
+_STORE: Final = """
+INSERT INTO health_reports (day, report) VALUES (%s, %s)
+ON CONFLICT (day) DO UPDATE SET report = EXCLUDED.report, created_at = now()
+"""
+
+
+def build_health_report(connection: Connection, *, now: datetime) -> dict[str, Any]:
+    """Return the report as JSON values; times are RFC 3339."""
+    by_status = dict.fromkeys(STATUSES, 0) | dict(connection.execute(_CAMERAS).fetchall())
+    total, online = connection.execute(_DEVICES).fetchone() or (0, 0)
+    gaps, missing = connection.execute(_GAP_TOTALS).fetchone() or (0, 0)
+    return {
+        "generated_at": format_utc(now),
+        "cameras": {"total": sum(by_status.values()), "by_status": by_status},
+        "offline_cameras": [
+            {
+                "id": camera_id,
+                "slug": slug,
+                "name": name,
+                "device_id": device_id,
+                "offline_since": None if since is None else format_utc(since),
+                "error": error,
+            }
+            for camera_id, slug, name, device_id, since, error in connection.execute(_OFFLINE, [MAX_LISTED])
+        ],
+        "devices": {"total": total, "online": online, "offline": total - online},
+        "devices_with_dropped_data": [
+            {"device_id": device_id, "dropped_events": events, "dropped_images": images}
+            for device_id, events, images in connection.execute(_DROPPED, [MAX_LISTED])
+        ],
+        "gaps": {"open": gaps, "missing_events": missing},
+        "devices_with_gaps": [
+            {"device_id": device_id, "open": count, "missing_events": events, "oldest": format_utc(oldest)}
+            for device_id, count, events, oldest in connection.execute(_GAPS, [MAX_LISTED])
+        ],
+    }
+
+
+def store_health_report(connection: Connection, day: date, report: dict[str, Any]) -> None:
+    """Store the report of a day; replace one that is stored."""
+    connection.execute(_STORE, [day, Jsonb(report)])
+
+
+def find_health_report(connection: Connection, day: date) -> dict[str, Any] | None:
+    """Return the stored report of a day, or None."""
+    row = connection.execute("SELECT report FROM health_reports WHERE day = %s", [day]).fetchone()
+    return None if row is None else row[0]
+
+
+def purge_old_reports(connection: Connection, *, now: datetime, older_than: timedelta) -> int:
+    """Delete the reports of days that are older than ``older_than``; return how many."""
+    return connection.execute("DELETE FROM health_reports WHERE day < %s", [(now - older_than).date()]).rowcount
