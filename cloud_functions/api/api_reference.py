@@ -22,7 +22,8 @@ INTRODUCTION: Final = """\
 `make schemas` generates this page from the OpenAPI document. The API serves that document at `/openapi.json`, and
 interactive documentation at `/docs` and `/redoc`. `/` is the [dashboard](../guide/dashboard.md) in a browser, and
 the name and version of the service for other clients. The routes are available under `/api` and
-under `/api/v1`.
+under `/api/v1`, except that `/api/v1/devices` lists devices, and `/api/devices` cameras, as the snapshots API calls
+them.
 """
 
 CONVENTIONS: Final = """
@@ -133,8 +134,9 @@ def _permissions(operations: list[tuple[str, Document]]) -> Iterator[str]:
 
 def _problem_types() -> Iterator[str]:
     yield "\n## Problem types\n\nEvery error is a problem document (RFC 9457) with one of these types, prefixed with"
-    yield " `urn:vedette:problem:`. Under `/api/cameras`, `/api/commands` and `/api/auth/login`, the type without the"
-    yield " prefix is the `code` of an error envelope.\n\n| type | status | meaning |\n| --- | --- | --- |\n"
+    yield " `urn:vedette:problem:`. Under `/api/cameras`, `/api/commands`, `/api/v1/devices` and"
+    yield " `/api/auth/login`, the type without the prefix is the `code` of an error envelope."
+    yield "\n\n| type | status | meaning |\n| --- | --- | --- |\n"
     for name, problem in PROBLEM_TYPES.items():
         yield f"| `{name}` | {problem.status} | {problem.description} |\n"
 

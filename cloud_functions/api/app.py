@@ -20,6 +20,8 @@ from cloud_functions.api.commands import routes as commands
 from cloud_functions.api.dashboard import routes as dashboard
 from cloud_functions.api.dashboard.static_files import StaticFiles
 from cloud_functions.api.dependencies import Dependencies
+from cloud_functions.api.devices import report_routes
+from cloud_functions.api.devices import routes as devices
 from cloud_functions.api.events import export as event_export
 from cloud_functions.api.events import routes as events
 from cloud_functions.api.health import routes as health
@@ -61,9 +63,12 @@ _ENVELOPED_ROUTERS = (
     cameras.router,
     connection_routes.router,
     commands.router,
+    report_routes.router,
     login_routes.router,
 )
 """The same for the routers whose responses and errors are in the envelope."""
+_DEVICES_PATH = f"{MOUNTS[1]}{devices.router.prefix}"
+"""Here devices are listed, and under the first mount, as the snapshots document has it, cameras."""
 
 
 def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, root_path: str = "") -> FastAPI:
@@ -92,10 +97,15 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
     app.router.route_class = StrictRoute
     app.state.dependencies = dependencies
     app.state.static_files = StaticFiles()
-    app.state.enveloped_paths = tuple(f"{mount}{router.prefix}" for mount in MOUNTS for router in _ENVELOPED_ROUTERS)
+    app.state.enveloped_paths = (
+        _DEVICES_PATH,
+        *(f"{mount}{router.prefix}" for mount in MOUNTS for router in _ENVELOPED_ROUTERS),
+    )
     install_error_handlers(app)
     for number, mount in enumerate(MOUNTS):
         app.include_router(_api_router(), prefix=mount, include_in_schema=number == 0)
+    app.include_router(devices.cameras_router, prefix=MOUNTS[0], responses=PROBLEM_RESPONSES)
+    app.include_router(devices.router, prefix=MOUNTS[1], responses=ENVELOPED_RESPONSES)
     app.include_router(health.router, include_in_schema=False)
     app.include_router(plates.stats_router, responses=PROBLEM_RESPONSES)
     app.include_router(alpr.router, responses=PROBLEM_RESPONSES)

@@ -25,11 +25,11 @@ from cloud_functions.settings import DatabaseSettings
 DESCRIPTION: Final = """
 Events of cameras, their annotated snapshots, number plates and watch-lists; the cameras themselves.
 
-- Every path under `/api` is also available under `/api/v1`.
+- Every path under `/api` is also available under `/api/v1`, except `/api/devices`.
 - All times are RFC 3339. Responses use UTC with `Z`. In requests, a time without a UTC offset is UTC, and a date is its
   midnight.
 - Every error is an RFC 9457 problem document (`application/problem+json`). Its `type` identifies the problem. Errors
-  under `/cameras` and `/commands` are in the envelope of those responses instead.
+  under `/cameras`, `/commands` and `/api/v1/devices` are in the envelope of those responses instead.
 - An unknown or repeated query parameter is an error on every route, so that a misspelled condition cannot widen the
   result. A repeated key in a JSON body is an error too.
 - A response has its request's id in `X-Request-ID`, as a problem has in `request_id`. A client may choose the id.
@@ -56,7 +56,8 @@ TAGS: Final = [
     },
     {
         "name": "Devices",
-        "description": "Devices, and the commands that the API sent to them. Responses are in the envelope of cameras.",
+        "description": "Devices, the commands that the API sent to them, and the health report. Responses are in the"
+        " envelope of cameras, except that of `GET /api/devices`.",
     },
     {
         "name": "Users",

@@ -55,6 +55,8 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "watchlist-not-found": ProblemType(404, "The watch-list does not exist."),
         "pattern-not-found": ProblemType(404, "The watch-list has no pattern with this id."),
         "camera-not-found": ProblemType(404, "The camera does not exist."),
+        "device-not-found": ProblemType(404, "The device does not exist."),
+        "report-not-found": ProblemType(404, "No health report was stored on the day."),
         "command-not-found": ProblemType(404, "The command to a device does not exist."),
         "group-not-found": ProblemType(404, "The camera group does not exist."),
         "method-not-allowed": ProblemType(405, "The path does not support the method. See `Allow`."),

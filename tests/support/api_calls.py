@@ -44,6 +44,7 @@ PLACEHOLDERS = {
     "snapshot_id": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "camera": "front-door",
     "group": "entrances",
+    "device": "gate-01",
     "command": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "text": "AB123",
     "version": "1",

@@ -30,6 +30,7 @@ Permission = Literal[
     "watchlists:write",
     "cameras:read",
     "cameras:write",
+    "devices:read",
     "groups:read",
     "groups:write",
     "export:credentials",
@@ -48,6 +49,7 @@ PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
         "cameras:read": "List and read cameras, their status and health, without their passwords; export them; capture"
         " snapshots.",
         "cameras:write": "Create, change, import and delete cameras; switch them on and off.",
+        "devices:read": "List and read devices, their state and their configuration.",
         "groups:read": "List and read camera groups.",
         "groups:write": "Create, change and delete camera groups.",
         "export:credentials": "Export cameras with their user names and passwords (`include_credentials`).",

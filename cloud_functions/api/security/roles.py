@@ -16,6 +16,7 @@ _VIEWER: Final = frozenset[Permission](
         "snapshots:read",
         "watchlists:read",
         "cameras:read",
+        "devices:read",
         "groups:read",
         "account:read",
         "account:write",

@@ -77,7 +77,7 @@ def test_the_openapi_document_is_complete() -> None:
             assert operation["summary"], (method, path)
             assert len(operation["description"]) > 20, (method, path)
             is_enveloped = (
-                path.startswith(("/api/cameras", "/api/commands", "/api/devices")) or path == "/api/auth/login"
+                path.startswith(("/api/cameras", "/api/commands", "/api/v1/devices")) or path == "/api/auth/login"
             )
             errors = "application/json" if is_enveloped else "application/problem+json"
             assert "health" in path or errors in operation["responses"]["422"]["content"]

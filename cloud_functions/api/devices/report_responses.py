@@ -1,0 +1,89 @@
+"""Response models of the health report, for the OpenAPI document. ``db/health_report.py`` builds its JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from cloud_functions.api.http.envelope import EmptyMeta
+from cloud_functions.api.http.responses import DATE_TIME
+
+
+class CamerasByStatus(BaseModel):
+    """Numbers of cameras by status."""
+
+    idle: int
+    live: int
+    degraded: int
+    offline: int
+
+
+class CameraTotals(BaseModel):
+    """Numbers of cameras."""
+
+    total: int
+    by_status: CamerasByStatus
+
+
+class OfflineCamera(BaseModel):
+    """A camera that is offline."""
+
+    id: str = Field(json_schema_extra={"format": "uuid"})
+    slug: str
+    name: str
+    device_id: str | None
+    offline_since: str | None = Field(
+        json_schema_extra=DATE_TIME, description="Null if it never was connected, as far as its history goes back."
+    )
+    error: str | None
+
+
+class DeviceTotals(BaseModel):
+    """Numbers of devices."""
+
+    total: int
+    online: int
+    offline: int
+
+
+class DroppedData(BaseModel):
+    """What a device dropped since its outbox was created, because of size or age."""
+
+    device_id: str
+    dropped_events: int
+    dropped_images: int
+
+
+class GapTotals(BaseModel):
+    """Open gaps of all devices."""
+
+    open: int
+    missing_events: int
+
+
+class DeviceWithGaps(GapTotals):
+    """Open gaps of a device."""
+
+    device_id: str
+    oldest: str = Field(json_schema_extra=DATE_TIME, description="When its oldest open gap was found.")
+
+
+class HealthReport(BaseModel):
+    """State of all cameras and devices. Each list has at most 50 entries."""
+
+    generated_at: str = Field(json_schema_extra=DATE_TIME)
+    cameras: CameraTotals
+    offline_cameras: list[OfflineCamera] = Field(description="Those that have been offline longest come first.")
+    devices: DeviceTotals
+    devices_with_dropped_data: list[DroppedData] = Field(description="Those that dropped most come first.")
+    gaps: GapTotals
+    devices_with_gaps: list[DeviceWithGaps] = Field(description="Those that miss most events come first.")
+
+
+class HealthReportEnvelope(BaseModel):
+    """The report in the envelope."""
+
+    success: Literal[True]
+    data: HealthReport
+    meta: EmptyMeta
