@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Final, NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from pydantic import ValidationError
 
@@ -20,6 +20,7 @@ from cloud_functions.db.devices.configurations import (
     DesiredCamera,
     DesiredConfiguration,
     due_configurations,
+    find_desired_camera,
     record_not_sent,
     record_sent,
 )
@@ -111,6 +112,23 @@ class ConfigurationSender:
                     continue
             done.append(one)
         return done
+
+    def camera_to_test(self, connection: Connection, camera_id: UUID) -> DeviceCamera | None:
+        """Return how a device finds the camera, for the test of its connection: without settings of its pictures.
+
+        None if the API does not configure the device, or cannot send the camera to it: the device then tests what it
+        runs.
+        """
+        found = find_desired_camera(connection, camera_id)
+        if found is None:
+            return None
+        try:
+            camera = self._camera(connection, *found)
+        except _CannotSendError as error:
+            log.warning("a camera is tested as its device runs it: %s", error)
+            return None
+        settings = {name: value for name, value in camera.settings.items() if name == "stream"}
+        return camera.model_copy(update={"settings": settings})
 
     def _command(self, connection: Connection, desired: DesiredConfiguration) -> ConfigureCommand:
         command = ConfigureCommand(

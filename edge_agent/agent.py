@@ -79,7 +79,7 @@ class Agent:
             snapshot=SnapshotHandler(
                 take=self._cameras.take_snapshot, store=store, outbox=self._outbox, clock=self._step_aware_clock
             ),
-            test_connection=self._cameras.test_connection,
+            test_connection=(self._cameras if self._managed is None else self._managed).test_connection,
             reload=self._on_reload,
             resend=ResendHandler(outbox=self._outbox),
             configure=refuse_configuration if self._managed is None else self._managed.configure,

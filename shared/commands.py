@@ -69,6 +69,11 @@ class TestConnectionCommand(CommandBase):
         allow_inf_nan=False,
         description="Maximum time for the test. None: as for the camera.",
     )
+    camera: DeviceCamera | None = Field(
+        default=None,
+        description="The camera as the API has it, for a device that the API configures. Without it, and on other "
+        "devices, the camera that runs is tested.",
+    )
     check_credentials: bool = Field(
         default=True,
         description="If false, only the server of the stream is contacted, without user name and password.",

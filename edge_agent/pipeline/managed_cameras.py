@@ -19,7 +19,7 @@ from edge_agent.pipeline.camera_worker import CameraProgress
 from edge_agent.pipeline.proof import CameraProof, Verdict
 from edge_agent.pipeline.supervisor import Cameras
 from shared.clock import Clock
-from shared.commands import ConfigureCommand
+from shared.commands import ConfigureCommand, TestConnectionCommand
 from shared.errors import TransientError
 from shared.heartbeat import ConfigurationHealth
 
@@ -121,6 +121,16 @@ class ManagedCameras:
         """Return the version that runs, and the one that was refused, for the heartbeat."""
         with self._changed:
             return self._health
+
+    def test_connection(self, command: TestConnectionCommand) -> ReplyFields:
+        """Test a camera as the API has it, also if its configuration was refused; one of the own file as it runs.
+
+        Raises as ``Cameras.test_connection``, and RejectedConfigurationError for a camera that cannot run here.
+        """
+        is_pinned = command.camera_id in {camera.id for camera in self._pinned}
+        if command.camera is None or is_pinned:
+            return self._cameras.test_connection(command)
+        return self._cameras.test_camera(camera_settings(command.camera, rules=self._rules), command)
 
     def configure(self, command: ConfigureCommand) -> ReplyFields:
         """Handle a ``configure`` command.

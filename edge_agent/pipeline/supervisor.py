@@ -142,10 +142,13 @@ class Cameras:
 
         Raises CommandFailedError with the cause, and ConfigurationError for a camera that this device does not have.
         """
-        worker = self._find_worker(command.camera_id)
-        source = source_text(worker.camera)
+        return self.test_camera(self._find_worker(command.camera_id).camera, command)
+
+    def test_camera(self, camera: CameraSettings, command: TestConnectionCommand) -> ReplyFields:
+        """Test a camera with these settings, which need not be the ones that run."""
+        source = source_text(camera)
         if scheme_of(source) not in PROBED_SCHEMES:
-            health = worker.health()
+            health = self._find_worker(camera.id).health()
             if health.status == "offline":
                 raise CommandFailedError(
                     f"camera {command.camera_id}: {health.error or 'offline'}", fields={"cause": "failed"}
@@ -153,7 +156,7 @@ class Cameras:
             return {"resolution": health.resolution, "codec": health.codec, "fps": health.fps_actual}
         result = check_connection(
             source,
-            worker.camera.stream,
+            camera.stream,
             timeout_s=command.timeout_s,
             check_credentials=command.check_credentials,
         )

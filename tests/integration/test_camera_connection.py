@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from cloud_functions.api.cameras.responses import ConnectionTestEnvelope
 from cloud_functions.api.commands.responses import AcceptedEnvelope
 from cloud_functions.device_commands import CommandPublisher
+from cloud_functions.privacy.camera_passwords import CameraPasswords
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.device.commands import CommandDispatcher, CommandHandlers
+from edge_agent.device.sealed_box import open_password
 from edge_agent.pipeline.context import DeviceContext
 from edge_agent.pipeline.supervisor import Cameras
 from shared.clock import SystemClock
@@ -26,6 +31,7 @@ from tests.support.clips import numbered
 from tests.support.command_devices import AnsweringDevice, send_reply, store_device
 from tests.support.edge.fake_transport import FakePublisher
 from tests.support.ingest_harness import RecordingCommands
+from tests.support.protected_sites import keys
 from tests.support.rtsp_server import RtspServer
 
 PATH = "/api/v1/cameras"
@@ -188,3 +194,37 @@ def test_devices_that_cannot_be_asked(database_url: str) -> None:
         assert api.post(PATH, {"name": "Attic", "rtsp_url": "rtsp://c/2"}).status == 201
         assert api.post(f"{PATH}/attic/test-connection", {}).error().code == "camera-without-device"
         assert api.post(f"{PATH}/nobody/test-connection", {}).error().code == "camera-not-found"
+
+
+def test_a_configured_device_gets_the_camera_as_the_api_has_it(database_url: str, tmp_path: Path) -> None:
+    """With its password sealed to the device, and without the settings that do not matter for a connection."""
+    key = X25519PrivateKey.generate()
+    public_key = b64encode(key.public_key().public_bytes_raw()).decode()
+    device = AnsweringDevice(database_url, lambda _: {})
+    store_device(database_url)
+    handler, deps = lambda_api(
+        database_url, commands=device, camera_passwords=CameraPasswords(master_keys=keys(tmp_path))
+    )
+    api = ApiCalls(handler)
+    camera = {
+        "name": "Front Door",
+        "rtsp_url": "rtsp://192.168.1.9/live",
+        "username": "viewer",
+        "password": PASSWORD,
+        "device_id": "gate-01",
+        "settings": {"stream": {"rtsp_transport": "udp"}, "motion": {"threshold": 30}},
+    }
+    assert api.post(PATH, camera).status == 201
+    assert _result(api.post(TEST, {}))["success"] is True
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE device_configurations SET managed = true, public_key = %s", [public_key])
+    assert _result(api.post(TEST, {}))["success"] is True
+    before, command = [command for topic, command in device.sent if topic.endswith("/test_connection")]
+    assert "camera" not in before
+    sent = command["camera"]
+    assert (sent["camera_id"], sent["source"], sent["username"]) == ("front-door", "rtsp://192.168.1.9/live", "viewer")
+    assert sent["settings"] == {"stream": {"rtsp_transport": "udp"}}
+    assert open_password(sent["password_sealed"], private_key=key, camera_id="front-door") == PASSWORD
+    assert PASSWORD not in json.dumps(device.sent)
+    handler.close()
+    deps.close()

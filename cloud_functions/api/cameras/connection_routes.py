@@ -25,6 +25,8 @@ from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.db.cameras.queries import find_camera
 from cloud_functions.db.cameras.record import Camera
+from cloud_functions.db.types import Connection
+from shared.cameras import DeviceCamera
 from shared.commands import Reply, TestConnectionCommand
 
 router = APIRouter(prefix="/cameras", tags=["Cameras"], route_class=StrictRoute)
@@ -49,17 +51,24 @@ async def post_connection_test(
     ref: CameraRef,
     body: Annotated[ConnectionTestRequest, Body()] = ConnectionTestRequest(),  # noqa: B008 - frozen
 ) -> Response:
-    """The camera's device opens the stream a second time, with the login that it has, and reads a picture.
+    """The camera's device opens the stream a second time and reads a picture.
 
-    A test that fails is a 200 with `success` false and its `cause`. The device tests the camera as it runs it now.
+    A test that fails is a 200 with `success` false and its `cause`. A device that the API configures tests the camera
+    as the API has it, also if it has refused that configuration. Any other device tests the camera that it runs.
     """
-    camera = await deps.database.run(lambda connection: find_camera(connection, ref, scope=caller.scope))
-    if camera is None:
-        raise Problem(404, "camera-not-found", "There is no camera with this id or slug.")
+
+    def read(connection: Connection) -> tuple[Camera, DeviceCamera | None]:
+        camera = find_camera(connection, ref, scope=caller.scope)
+        if camera is None:
+            raise Problem(404, "camera-not-found", "There is no camera with this id or slug.")
+        return camera, deps.configurations.camera_to_test(connection, camera.id)
+
+    camera, device_camera = await deps.database.run(read)
     question = DeviceQuestion(
         command=TestConnectionCommand(
             command_id=new_command_id(),
             camera_id=camera.slug,
+            camera=device_camera,
             timeout_s=body.timeout_seconds,
             check_credentials=body.check_credentials,
         ),

@@ -21,7 +21,7 @@ from cloud_functions.api.http.envelope import envelope_response, page_meta
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.responses import text_response
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, require, require_in_scope
 from cloud_functions.db.cameras.queries import CameraFilter, list_cameras
 from cloud_functions.db.devices.queries import find_device, list_devices
 
@@ -55,10 +55,11 @@ async def get_device(deps: Deps, ref: DeviceRef) -> Response:
     "",
     name="list_cameras_as_devices",
     response_model=list[CameraAsDevice],
-    dependencies=[_READ],
     summary="List cameras as devices",
 )
-async def get_cameras_as_devices(deps: Deps) -> Response:
+async def get_cameras_as_devices(
+    caller: Annotated[Principal, Depends(require_in_scope("devices:read"))], deps: Deps
+) -> Response:
     """All cameras, in the terms of the snapshots API. The devices themselves are at `/api/v1/devices`."""
-    cameras, _ = await deps.database.run(lambda connection: list_cameras(connection, CameraFilter()))
+    cameras, _ = await deps.database.run(lambda connection: list_cameras(connection, CameraFilter(scope=caller.scope)))
     return text_response(json.dumps([camera_as_device(camera) for camera in cameras], ensure_ascii=False))

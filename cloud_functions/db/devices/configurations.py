@@ -75,6 +75,12 @@ WHERE known.device_id = ANY (%(devices)s) AND known.managed AND known.version > 
   AND (NOT %(online_only)s OR (device.status = 'online' AND device.last_seen_at > now() - interval '90 seconds'))
 ORDER BY known.device_id, camera.slug
 """
+_ONE: Final = """
+SELECT known.public_key, camera.id, camera.slug, camera.rtsp_url, camera.username, camera.password_sealed,
+       camera.is_active, camera.enable_detection, camera.detection_sensitivity, camera.settings
+FROM cameras AS camera JOIN device_configurations AS known ON known.device_id = camera.device_id
+WHERE camera.id = %s AND known.managed
+"""
 _SENT: Final = """
 UPDATE device_configurations SET sent_version = %(version)s, sent_at = now(), send_error = NULL
 WHERE device_id = %(device_id)s AND COALESCE(sent_version, 0) <= %(version)s
@@ -191,6 +197,12 @@ def record_configure_reply(connection: Connection, device_id: str, reply: ReplyT
 def record_reconnection(connection: Connection, device_id: str) -> None:
     """Note that a device connected: a version that was sent before may be lost, and is due at once."""
     connection.execute(_RECONNECTED, [device_id])
+
+
+def find_desired_camera(connection: Connection, camera_id: UUID) -> tuple[DesiredCamera, str | None] | None:
+    """Return a camera of a device that the API configures, and the device's public key; None for any other camera."""
+    row = connection.execute(_ONE, [camera_id]).fetchone()
+    return None if row is None else (DesiredCamera(*row[1:]), row[0])
 
 
 def due_configurations(

@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import CameraSettings
+from edge_agent.device.commands import CommandFailedError
 from edge_agent.device.configuration_store import FILE_NAME
+from shared.cameras import DeviceCamera
+from shared.commands import TestConnectionCommand
 from shared.errors import ConfigurationError
+from tests.support.clips import make_clip, numbered
 from tests.support.edge.managed_harness import ManagedDevice, api_camera
+from tests.support.ports import reserve_port
 from tests.support.waiting import eventually
 
 REFUSED = "connection refused; check host and port"
@@ -247,3 +252,25 @@ def test_a_stop_while_a_camera_is_proved_keeps_the_proved_configuration(device: 
     device.managed.close()
     assert "rejected_version" not in wait()
     assert device.stored_version() == 1
+
+
+def test_a_camera_is_tested_as_the_api_has_it(new_device: Callable[[], ManagedDevice], tmp_path: Path) -> None:
+    """Also one that does not run, because its configuration was refused; but one of the own file as it runs."""
+    device = new_device().start(_pinned("yard"))
+    clip = make_clip(tmp_path / "a.mp4", numbered(3, width=160, height=64), 20)
+
+    def result(source: str, camera_id: str = "gate") -> dict[str, object]:
+        camera = DeviceCamera.model_validate(api_camera(camera_id, source))
+        command = TestConnectionCommand(command_id="c", camera_id=camera_id, camera=camera, timeout_s=20)
+        try:
+            return dict(device.managed.test_connection(command))
+        except CommandFailedError as error:
+            return dict(error.fields)
+
+    assert result(str(clip))["resolution"] == "160x64"
+    assert result(f"rtsp://127.0.0.1:{reserve_port()}/live") == {"cause": "connection_refused"}
+    assert result("missing.mp4") == {"cause": "no_such_stream"}
+    eventually(lambda: device.cameras.health()[0].status == "online")
+    assert result(str(clip), "yard")["resolution"] != "160x64"
+    with pytest.raises(ConfigurationError, match="no camera gate"):
+        device.managed.test_connection(TestConnectionCommand(command_id="c", camera_id="gate"))
