@@ -6,6 +6,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -43,6 +45,7 @@ from vedette.client import (
     UnavailableError,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "client-pictures"
 FAST = Retries(attempts=3, first_pause_s=0.001)
 
@@ -170,6 +173,32 @@ def test_snapshots_on_demand(client: Client, database_url: str, tmp_path: Path) 
     client.snapshots.delete(ids[0])
     with pytest.raises(NotFoundError):
         client.snapshots.get(ids[0])
+
+
+def test_the_snapshot_requests_of_a_shell(client: Client, server: str, database_url: str, tmp_path: Path) -> None:
+    """docs/examples/snapshots.sh: the requests of the document on snapshots. A refused one fails with its problem."""
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    camera = client.cameras.create({"name": "Front Door", "rtsp_url": "rtsp://192.168.1.2/s"})
+    picture = b"\xff\xd8\xff" + bytes(range(256)) * 40
+    snapshot_id = _store_snapshot(database_url, camera["id"], 0, picture)
+    variables = {**os.environ, "VEDETTE_API": server, "VEDETTE_USER": "ana", "VEDETTE_PASSWORD": PASSWORD}
+
+    def run(*words: str) -> tuple[int, Any]:
+        command = ["/bin/sh", str(ROOT / "docs/examples/snapshots.sh"), *words]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
+
+    assert run("health")[1]["checks"]["bucket"]["status"] == "ok"
+    assert run("devices")[0] == 0
+    status, problem = run("capture", "front-door")
+    assert (status, problem["type"]) == (1, "urn:vedette:problem:camera-without-device")
+    assert [one["id"] for one in run("list", "front-door")[1]["snapshots"]] == [snapshot_id]
+    assert run("latest", "front-door")[1]["id"] == snapshot_id
+    assert run("image", snapshot_id, str(tmp_path / "a.jpg")) == (0, "")
+    assert (tmp_path / "a.jpg").read_bytes() == picture
+    assert run("delete", snapshot_id)[1]["id"] == snapshot_id
+    assert run("latest", "front-door")[0] == 1
 
 
 def _store_snapshot(database_url: str, camera_id: str, number: int, picture: bytes) -> str:
