@@ -13,6 +13,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from infra.local.aws.resources import BUCKET
 from infra.local.processes.identity import NOBODY
 from infra.local.processes.process import PidFile, ProcessIdentity, wait_until
 from infra.local.servers.postgres import DATABASE, cluster_url
+from tests.support import old_systems
 from tests.support.backing_services import BrokerFixture, PostgresFixture
 from tests.support.ports import reserve_port
 from tests.support.users import log_in
@@ -210,6 +212,32 @@ def test_the_folder_of_an_earlier_release_gets_its_admin(stack: Stack) -> None:
     reset = subprocess.run([*command, "reset", "admin", *state], cwd=ROOT, capture_output=True, text=True, check=True)
     password = reset.stdout.rpartition("password: ")[2].strip()
     assert log_in(f"http://127.0.0.1:{stack.port}", "admin", password)
+
+
+def test_another_system_is_adopted_by_a_running_stack(stack: Stack, tmp_path: Path) -> None:
+    """``vedette-admin adopt --state``: events keep their ids, and their pictures are in the stack's bucket."""
+    stack.up()
+    with psycopg.connect(stack.database_url(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE old_system")
+    old_url = f"{stack.database_url().removesuffix(DATABASE)}old_system"
+    old_systems.make(old_url, old_systems.PUBLISHED_EVENTS)
+    path = "camera-1/2024-03-15/motion_103045_123456.png"
+    moment = datetime(2024, 3, 15, 10, 30, 45, 123456)  # noqa: DTZ001 - as the other system stores it
+    columns = "event_type, camera_id, timestamp, frame_number, snapshot_path, event_data"
+    old_systems.fill(
+        old_url, "events", columns, [["motion", "camera-1", moment, 7, path, json.dumps(old_systems.MOTION)]]
+    )
+    old_systems.save(tmp_path / "snapshots", path, old_systems.png())
+    command = [sys.executable, "-m", "infra.admin.cli", "adopt", old_url, "--snapshots", str(tmp_path / "snapshots")]
+    done = subprocess.run(
+        [*command, "--state", str(stack.state)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "events: 1 rows = 1 stored + 0 refused; agrees" in done.stdout
+    assert "pictures: 1 copied, 0 not found" in done.stdout
+    assert stack.get("/api/events/1")["snapshot_path"] == path
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.port}/api/events/1/snapshot", timeout=20) as answer:
+        assert answer.read() == old_systems.png()
 
 
 def test_cloud_b8_removed_state_folder_stops_the_stack(stack: Stack) -> None:
