@@ -10,6 +10,7 @@ import pytest
 
 from edge_agent.config import CameraSettings, ModelPlaces
 from edge_agent.device.commands import NotReadyError
+from edge_agent.events.builder import BuiltEvent
 from edge_agent.pipeline.context import DeviceContext
 from edge_agent.pipeline.supervisor import Cameras
 from edge_agent.types import Frame
@@ -56,7 +57,7 @@ def _camera(camera_id: str, **fields: object) -> CameraSettings:
     return CameraSettings.model_validate({"id": camera_id, "source": "gst:fake", "mode": "motion"} | fields)
 
 
-def _snapshot(cameras: Cameras, camera_id: str) -> object:
+def _snapshot(cameras: Cameras, camera_id: str) -> BuiltEvent:
     return cameras.take_snapshot(SnapshotCommand(command_id="c-1", camera_id=camera_id))
 
 
@@ -85,7 +86,7 @@ def test_another_camera_gives_its_picture_while_one_stops() -> None:
     cameras.apply([_camera("slow"), _camera("yard")])
     eventually(lambda: cameras.progress()["yard"].has_picture)
     applying = _begin(cameras, [_camera("slow", motion={"threshold": 30}), _camera("yard")])
-    assert _snapshot(cameras, "yard") == {"snapshot_id": "c-1"}
+    assert _snapshot(cameras, "yard").event.camera_id == "yard"
     assert applying.is_alive()
     slow.release.set()
     applying.join(20)
