@@ -81,7 +81,7 @@ def _is_rejected(answer: Answer) -> bool:
 
 def _is_harmless(name: str, value: str) -> bool:
     """Return whether the parameter accepts the value."""
-    if name in ("camera_id", "site_id", "region", "camera", "group", "group_id"):
+    if name in ("camera_id", "site_id", "region", "camera", "group", "group_id", "device_id"):
         return is_segment(value)
     if name == "search":
         return 1 <= len(value) <= 100 and value == value.strip() and not any(ord(char) < 32 for char in value)
@@ -252,4 +252,19 @@ def test_every_operation_is_covered() -> None:
         ("GET", "/api/auth/me"),
         ("PUT", "/api/auth/password"),
         ("GET", "/api/health"),
+        ("POST", "/api/cameras/groups/{group}/snapshot"),
+        ("POST", "/api/cameras/{camera}/snapshot"),
+        ("POST", "/api/cameras/{camera}/test-connection"),
+        ("GET", "/api/commands/{command}"),
+        ("DELETE", "/api/session"),
+        ("GET", "/api/session"),
+        ("POST", "/api/session"),
+        ("GET", "/api/snapshots"),
+        ("POST", "/api/snapshots/capture/{device_id}"),
+        ("GET", "/api/snapshots/device/{device_id}"),
+        ("GET", "/api/snapshots/device/{device_id}/latest"),
+        ("DELETE", "/api/snapshots/{snapshot_id}"),
+        ("GET", "/api/snapshots/{snapshot_id}"),
+        ("GET", "/api/snapshots/{snapshot_id}/image"),
+        ("GET", "/api/snapshots/{snapshot_id}/thumbnail"),
     }
