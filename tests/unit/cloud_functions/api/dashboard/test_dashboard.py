@@ -13,6 +13,7 @@ from cloud_functions.api.dashboard.static_files import FOLDER, StaticFiles
 from shared import __version__
 from tests.support.api_calls import Answer, ApiCalls, http_api_event, lambda_api
 
+_ROUTES = ("HttpApiRootRoute", "HttpApiRoute")
 BROWSER = {"accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 
 
@@ -105,6 +106,15 @@ def test_behind_a_stage_every_address_has_its_prefix() -> None:
     assert re.findall(r'(?:src|href)="(?!/prod/)', text) == []
     handler.close()
     dependencies.close()
+
+
+def test_the_gateway_routes_the_root_like_every_other_path() -> None:
+    """The template has a route for ``/``, which ``{proxy+}`` does not match, with the same authorization."""
+    template = (FOLDER.parents[2] / "template.yaml").read_text(encoding="utf-8")
+    blocks = [re.search(rf"^  {name}:\n((?:    .*\n)+)", template, re.MULTILINE) for name in _ROUTES]
+    root, other = (block[1] for block in blocks if block is not None)
+    assert "RouteKey: ANY /\n" in root
+    assert root.replace("ANY /", "ANY /{proxy+}") == other
 
 
 def test_the_version_changes_with_any_file(tmp_path: Path) -> None:
