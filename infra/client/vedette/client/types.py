@@ -44,6 +44,20 @@ class AnprConfig(TypedDict):
     rules: NotRequired[PlateRuleConfig | None]
 
 
+class CameraAsDevice(TypedDict):
+    """A camera, in the terms of the snapshots API, which calls it a device."""
+
+    id: str
+    device_id: str
+    name: str
+    location: str | None
+    status: Literal["ONLINE", "OFFLINE"]
+    resolution: str | None
+    fps: float | None
+    codec: str | None
+    last_seen: str | None
+
+
 class CameraConfig(TypedDict):
     """Settings of a camera for its edge agent. A setting that is omitted or null has the agent's default."""
 
@@ -129,6 +143,22 @@ class CameraStateRequest(TypedDict):
 
     is_active: NotRequired[bool | None]
     enable_detection: NotRequired[bool | None]
+
+
+class CameraTotals(TypedDict):
+    """Numbers of cameras."""
+
+    total: int
+    by_status: CamerasByStatus
+
+
+class CamerasByStatus(TypedDict):
+    """Numbers of cameras by status."""
+
+    idle: int
+    live: int
+    degraded: int
+    offline: int
 
 
 class CamerasHealthResponse(TypedDict):
@@ -335,6 +365,109 @@ class DetectConfig(TypedDict):
     slicing: NotRequired[SlicingConfig | None]
 
 
+class DeviceCameraState(TypedDict):
+    """A camera as its device reports it."""
+
+    camera_id: str
+    id: str | None
+    name: str | None
+    status: Literal["online", "degraded", "offline"]
+    fps_actual: float | None
+    resolution: str | None
+    codec: str | None
+    last_frame_at: str | None
+    error: str | None
+    cause: str | None
+
+
+class DeviceConfigurationState(TypedDict):
+    """What the device is to run, and what it runs."""
+
+    managed: bool
+    desired_version: int
+    applied_version: int | None
+    applied_at: str | None
+    rejected_version: int | None
+    error: str | None
+
+
+class DeviceEnvelope(TypedDict):
+    """A device in the envelope."""
+
+    success: Literal[True]
+    data: DeviceResponse
+    meta: EmptyMeta
+
+
+class DeviceGaps(TypedDict):
+    """Events of the device that have not arrived."""
+
+    open: int
+    missing_events: int
+    lost_events: int
+
+
+class DeviceListEnvelope(TypedDict):
+    """One page of devices in the envelope."""
+
+    success: Literal[True]
+    data: list[DeviceResponse]
+    meta: PageMeta
+
+
+class DeviceOutbox(TypedDict):
+    """Data on the device that is not delivered yet, and data that it dropped because of its size or age."""
+
+    pending_events: int
+    pending_bytes: int
+    dropped_events: int
+    pending_images: int
+    dropped_images: int
+
+
+class DeviceResponse(TypedDict):
+    """A device and its state."""
+
+    device_id: str
+    site_id: str
+    status: Literal["online", "offline"]
+    version: str | None
+    last_heartbeat: str | None
+    last_seen: str
+    first_seen: str
+    uptime_seconds: float | None
+    reconnects: int | None
+    outbox: DeviceOutbox | None
+    gaps: DeviceGaps
+    configuration: DeviceConfigurationState | None
+    cameras: list[DeviceCameraState]
+
+
+class DeviceTotals(TypedDict):
+    """Numbers of devices."""
+
+    total: int
+    online: int
+    offline: int
+
+
+class DeviceWithGaps(TypedDict):
+    """Open gaps of a device."""
+
+    open: int
+    missing_events: int
+    device_id: str
+    oldest: str
+
+
+class DroppedData(TypedDict):
+    """What a device dropped since its outbox was created, because of size or age."""
+
+    device_id: str
+    dropped_events: int
+    dropped_images: int
+
+
 class EmptyMeta(TypedDict):
     """Holds nothing."""
 
@@ -475,6 +608,13 @@ class FoundPlateResponse(TypedDict):
     distance: NotRequired[float | None]
 
 
+class GapTotals(TypedDict):
+    """Open gaps of all devices."""
+
+    open: int
+    missing_events: int
+
+
 class GroupCaptureEnvelope(TypedDict):
     """The outcome for each camera of a group, in the envelope."""
 
@@ -555,6 +695,26 @@ class HealthListEnvelope(TypedDict):
     success: Literal[True]
     data: list[CamerasHealthResponse]
     meta: PageMeta
+
+
+class HealthReport(TypedDict):
+    """State of all cameras and devices. Each list has at most 50 entries."""
+
+    generated_at: str
+    cameras: CameraTotals
+    offline_cameras: list[OfflineCamera]
+    devices: DeviceTotals
+    devices_with_dropped_data: list[DroppedData]
+    gaps: GapTotals
+    devices_with_gaps: list[DeviceWithGaps]
+
+
+class HealthReportEnvelope(TypedDict):
+    """The report in the envelope."""
+
+    success: Literal[True]
+    data: HealthReport
+    meta: EmptyMeta
 
 
 class ImportEnvelope(TypedDict):
@@ -670,6 +830,17 @@ class OccupancySettings(TypedDict):
     under: NotRequired[int | None]
     debounce_s: NotRequired[float]
     cooldown_s: NotRequired[float]
+
+
+class OfflineCamera(TypedDict):
+    """A camera that is offline."""
+
+    id: str
+    slug: str
+    name: str
+    device_id: str | None
+    offline_since: str | None
+    error: str | None
 
 
 class PageMeta(TypedDict):

@@ -81,7 +81,7 @@ def _is_rejected(answer: Answer) -> bool:
 
 def _is_harmless(name: str, value: str) -> bool:
     """Return whether the parameter accepts the value."""
-    if name in ("camera_id", "site_id", "region", "camera", "group", "group_id", "device_id"):
+    if name in ("camera_id", "site_id", "region", "camera", "group", "group_id", "device", "device_id"):
         return is_segment(value)
     if name == "search":
         return 1 <= len(value) <= 100 and value == value.strip() and not any(ord(char) < 32 for char in value)
@@ -251,6 +251,10 @@ def test_every_operation_is_covered() -> None:
         ("POST", "/api/auth/logout"),
         ("GET", "/api/auth/me"),
         ("PUT", "/api/auth/password"),
+        ("GET", "/api/devices"),
+        ("GET", "/api/v1/devices"),
+        ("GET", "/api/v1/devices/{device}"),
+        ("GET", "/api/health/report"),
         ("GET", "/api/health"),
         ("POST", "/api/cameras/groups/{group}/snapshot"),
         ("POST", "/api/cameras/{camera}/snapshot"),
