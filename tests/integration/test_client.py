@@ -190,6 +190,7 @@ def test_the_snapshot_requests_of_a_shell(client: Client, server: str, database_
         return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr
 
     assert run("health")[1]["checks"]["bucket"]["status"] == "ok"
+    assert run("devices")[0] == 0
     status, problem = run("capture", "front-door")
     assert (status, problem["type"]) == (1, "urn:vedette:problem:camera-without-device")
     assert [one["id"] for one in run("list", "front-door")[1]["snapshots"]] == [snapshot_id]
