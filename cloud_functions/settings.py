@@ -245,11 +245,16 @@ class FanoutSettings:
         env = environment or Environment()
         return cls(
             target=env.text("FANOUT_TARGET", "redis"),
-            redis_url=env.optional("REDIS_URL") or _redis_url_of_parts(env),
+            redis_url=redis_url(env),
             redis_channel=env.text("REDIS_CHANNEL_NAME", "events"),
             redis_stream=env.optional("REDIS_STREAM"),
             redis_stream_length=env.whole("REDIS_STREAM_LENGTH", 100_000, least=1, most=100_000_000),
         )
+
+
+def redis_url(env: Environment) -> str | None:
+    """Return ``REDIS_URL``, or the URL of its parts; None if neither is set."""
+    return env.optional("REDIS_URL") or _redis_url_of_parts(env)
 
 
 def _redis_url_of_parts(env: Environment) -> str | None:

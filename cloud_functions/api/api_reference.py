@@ -125,6 +125,8 @@ def _permissions(operations: list[tuple[str, Document]]) -> Iterator[str]:
             for parameter, conditional in operation.get("x-permission-if", {}).items()
             if conditional == permission
         )
+        if any(operation.get("x-permission-plates") == permission for _, operation in operations):
+            routes = "every route that returns plates or their pictures"
         roles = ", ".join(role for role, permissions in ROLES.items() if permission in permissions)
         yield f"| `{permission}` | {description} | {roles} | {routes} |\n"
     closed = [f"`{route}`" for route, operation in operations if operation.get("x-camera-groups") == "rejected"]
@@ -134,9 +136,8 @@ def _permissions(operations: list[tuple[str, Document]]) -> Iterator[str]:
 
 def _problem_types() -> Iterator[str]:
     yield "\n## Problem types\n\nEvery error is a problem document (RFC 9457) with one of these types, prefixed with"
-    yield " `urn:vedette:problem:`. Under `/api/cameras`, `/api/commands`, `/api/v1/devices` and"
-    yield " `/api/auth/login`, the type without the prefix is the `code` of an error envelope."
-    yield "\n\n| type | status | meaning |\n| --- | --- | --- |\n"
+    yield " `urn:vedette:problem:`. On paths whose responses are in an envelope, the type without the prefix is the"
+    yield " `code` of an error envelope.\n\n| type | status | meaning |\n| --- | --- | --- |\n"
     for name, problem in PROBLEM_TYPES.items():
         yield f"| `{name}` | {problem.status} | {problem.description} |\n"
 

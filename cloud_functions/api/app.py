@@ -14,6 +14,7 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 
 from cloud_functions.api.alpr import routes as alpr
+from cloud_functions.api.audit import routes as audit_routes
 from cloud_functions.api.cameras import connection_routes, group_routes, transfer_routes
 from cloud_functions.api.cameras import routes as cameras
 from cloud_functions.api.commands import routes as commands
@@ -33,10 +34,12 @@ from cloud_functions.api.http.semantics_middleware import HttpSemanticsMiddlewar
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.openapi import DESCRIPTION, ENVELOPED_RESPONSES, PROBLEM_RESPONSES, TAGS, openapi_document
 from cloud_functions.api.plates import routes as plates
+from cloud_functions.api.security.audit.middleware import AuditMiddleware
+from cloud_functions.api.security.rate_limit.middleware import RateLimitMiddleware
 from cloud_functions.api.snapshots import camera_routes as camera_snapshots
 from cloud_functions.api.snapshots import capture_routes
 from cloud_functions.api.snapshots import routes as snapshots
-from cloud_functions.api.users import login_routes, session_routes
+from cloud_functions.api.users import key_routes, login_routes, session_routes, user_routes
 from cloud_functions.api.users import routes as users
 from cloud_functions.api.watchlists import routes as watchlists
 from shared import __version__
@@ -65,6 +68,9 @@ _ENVELOPED_ROUTERS = (
     commands.router,
     report_routes.router,
     login_routes.router,
+    user_routes.router,
+    key_routes.router,
+    audit_routes.router,
 )
 """The same for the routers whose responses and errors are in the envelope."""
 _DEVICES_PATH = f"{MOUNTS[1]}{devices.router.prefix}"
@@ -113,6 +119,10 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
     add_docs_pages(app, assets=docs_assets)
     record_static_paths(app)
     app.add_middleware(CompressionMiddleware)
+    if dependencies.limits_rates:
+        app.add_middleware(RateLimitMiddleware)
+    if dependencies.audit is not None:
+        app.add_middleware(AuditMiddleware, trail=dependencies.audit)
     app.add_middleware(HttpSemanticsMiddleware, root_path=root_path)
     app.add_middleware(RequestIdMiddleware)
     app.openapi = lambda: openapi_document(app, root_path)

@@ -12,6 +12,7 @@ from cloud_functions.api.backends.health_probes import HealthProbe
 from cloud_functions.api.backends.reply_signals import PolledReplySignals, ReplySignals
 from cloud_functions.api.backends.thread_pool import ThreadPool
 from cloud_functions.api.http.limits import Limits
+from cloud_functions.api.security.audit.middleware import AuditTrail
 from cloud_functions.api.security.permissions import Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.api.security.tokens import AccessTokens
@@ -49,6 +50,10 @@ class Dependencies:
     """Access tokens of users; None if the gateway authorizes callers."""
     session_over_http: bool = False
     """Whether the dashboard's session cookie is also sent over plain http to other machines."""
+    limits_rates: bool = False
+    """Whether ``authorizer`` limits the requests of each caller."""
+    audit: AuditTrail | None = None
+    """The audit log; None if the gateway authorizes callers, whom the API then does not know."""
     health_closables: tuple[Closable, ...] = ()
     """Threads and connections that serve only health checks, in the order in which they are closed."""
 

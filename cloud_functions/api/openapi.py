@@ -19,7 +19,12 @@ from cloud_functions.api.cameras.requests import ImportRequest
 from cloud_functions.api.http.envelope import ErrorEnvelope, error_description
 from cloud_functions.api.http.problems import ProblemDocument, problem_description
 from cloud_functions.api.openapi_examples import add_examples
-from cloud_functions.api.security.permissions import conditional_permissions, group_limit, required_permission
+from cloud_functions.api.security.permissions import (
+    conditional_permissions,
+    group_limit,
+    required_permission,
+    revealing_permission,
+)
 from cloud_functions.settings import DatabaseSettings
 
 DESCRIPTION: Final = """
@@ -29,7 +34,7 @@ Events of cameras, their annotated snapshots, number plates and watch-lists; the
 - All times are RFC 3339. Responses use UTC with `Z`. In requests, a time without a UTC offset is UTC, and a date is its
   midnight.
 - Every error is an RFC 9457 problem document (`application/problem+json`). Its `type` identifies the problem. Errors
-  under `/cameras`, `/commands` and `/api/v1/devices` are in the envelope of those responses instead.
+  of paths whose responses are in an envelope, such as `/cameras`, are in an envelope instead.
 - An unknown or repeated query parameter is an error on every route, so that a misspelled condition cannot widen the
   result. A repeated key in a JSON body is an error too.
 - A response has its request's id in `X-Request-ID`, as a problem has in `request_id`. A client may choose the id.
@@ -63,6 +68,11 @@ TAGS: Final = [
         "name": "Users",
         "description": "Log in, refresh, log out, and the caller's own account. Without `API_AUTHENTICATION=users`"
         " there are no log-ins: the gateway authorizes callers.",
+    },
+    {
+        "name": "Administration",
+        "description": "Users, API keys and the audit log. Responses and errors are in the envelope, as those of"
+        " cameras are.",
     },
     {"name": "Health", "description": "Status of the API and the services it depends on."},
 ]
@@ -147,6 +157,8 @@ def _complete(operation: dict[str, Any], dependants: dict[str, Dependant]) -> No
         operation["responses"] = {**access, **operation["responses"]}
     if conditional := conditional_permissions(dependant):
         operation["x-permission-if"] = conditional
+    if revealing := revealing_permission(dependant):
+        operation["x-permission-plates"] = revealing
 
 
 def _dependants_by_operation(app: FastAPI) -> dict[str, Dependant]:

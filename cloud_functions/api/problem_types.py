@@ -24,6 +24,9 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
             401, "The access token, the API key or the session is invalid, has expired or was revoked."
         ),
         "invalid-credentials": ProblemType(401, "The user does not exist, is disabled, or the password is wrong."),
+        "invalid-reset-token": ProblemType(
+            401, "The reset token is invalid, has expired or was used. Ask for another one."
+        ),
         "invalid-refresh-token": ProblemType(
             401, "The refresh token is invalid, has expired, was used before or was revoked. Log in again."
         ),
@@ -35,6 +38,9 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
             403, "The request would put a camera outside of the camera groups that the caller is limited to."
         ),
         "not-a-user": ProblemType(403, "Only a user has a password: the caller is an API key, or anonymous."),
+        "exceeds-own-permissions": ProblemType(
+            403, "The request would grant, or concerns a user with, a permission that the caller does not have."
+        ),
         "foreign-origin": ProblemType(
             403,
             "A server rejected the `Host` or `Origin` header (see `ALLOWED_HOSTS`), or a page of another site sent the"
@@ -59,8 +65,11 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "report-not-found": ProblemType(404, "No health report was stored on the day."),
         "command-not-found": ProblemType(404, "The command to a device does not exist."),
         "group-not-found": ProblemType(404, "The camera group does not exist."),
+        "user-not-found": ProblemType(404, "The user does not exist."),
+        "key-not-found": ProblemType(404, "The API key does not exist."),
         "method-not-allowed": ProblemType(405, "The path does not support the method. See `Allow`."),
-        "name-taken": ProblemType(409, "Another watch-list, or another camera group, has this name."),
+        "name-taken": ProblemType(409, "Another watch-list, camera group, user or API key has this name."),
+        "last-admin": ProblemType(409, "The change would leave no active admin who is not limited to camera groups."),
         "slug-taken": ProblemType(409, "Another camera has this slug."),
         "camera-without-device": ProblemType(409, "No device runs the camera: its `device_id` is not set."),
         "device-offline": ProblemType(409, "The device has sent no heartbeat for 90 seconds, or never."),
@@ -81,6 +90,7 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         ),
         "too-many-protected": ProblemType(422, "A search would decrypt too many protected plates. Narrow it."),
         "too-many-attempts": ProblemType(429, "Too many log-in attempts. Retry after `Retry-After`."),
+        "too-many-requests": ProblemType(429, "The caller sends too many requests. Retry after `Retry-After`."),
         "internal-error": ProblemType(500, "The request failed because of an internal error."),
         "snapshot-failed": ProblemType(502, "The device could not take the snapshot; `detail` has its reason."),
         "too-slow": ProblemType(503, "The query took longer than the statement timeout. Narrow it."),

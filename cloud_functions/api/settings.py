@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Self, cast, get_args
 
-from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings
+from cloud_functions.api.security.oidc.settings import OidcSettings
+from cloud_functions.api.security.rate_limit.gcra import RateLimit
+from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings, redis_url
 from shared.errors import ConfigurationError
 
 Authentication = Literal["gateway", "users"]
@@ -15,6 +17,8 @@ _ORIGIN: Final = re.compile(
     r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::[1-9][0-9]{0,4})?", re.ASCII
 )
 ANY_ORIGIN: Final = "*"
+_PER_MINUTE: Final = 3000
+_BURST: Final = 500
 _AUTHENTICATIONS: Final = get_args(Authentication)
 
 
@@ -44,6 +48,14 @@ class ApiSettings:
     session_over_http: bool = False
     """With ``users``: whether one can log in to the dashboard over plain http from another machine. Everybody on the
     network can then read password and session."""
+    audit_views: bool = True
+    """With ``users``: whether the audit log holds who viewed pictures, searched plates and exported."""
+    oidc: OidcSettings | None = None
+    """With ``users``: an OpenID Connect issuer whose tokens are accepted too."""
+    rate_limit: RateLimit | None = None
+    """With ``users``: how many requests each user, API key or anonymous address may send. None: without limit."""
+    rate_limit_redis_url: str | None = None
+    """Where all processes count together; without it, each process counts for itself."""
     plates: PlateSettings = field(default_factory=PlateSettings)
 
     @classmethod
@@ -56,6 +68,9 @@ class ApiSettings:
         anonymous_role = env.optional("ANONYMOUS_ROLE")
         if anonymous_role is not None and authentication != "users":
             raise ConfigurationError("ANONYMOUS_ROLE requires API_AUTHENTICATION=users")
+        oidc = OidcSettings.from_environment(env)
+        if oidc is not None and authentication != "users":
+            raise ConfigurationError("OIDC_ISSUER requires API_AUTHENTICATION=users")
         return cls(
             database=DatabaseSettings.from_environment(env),
             bucket=env.required("SNAPSHOT_BUCKET", purpose="the bucket to which devices upload snapshots"),
@@ -67,8 +82,21 @@ class ApiSettings:
             authentication=cast("Authentication", authentication),
             anonymous_role=anonymous_role,
             session_over_http=env.flag("SESSION_OVER_HTTP", default=False),
+            audit_views=env.flag("AUDIT_VIEWS", default=True),
+            oidc=oidc,
+            rate_limit=_rate_limit(env, is_on=authentication == "users"),
+            rate_limit_redis_url=redis_url(env),
             plates=PlateSettings.from_environment(env),
         )
+
+
+def _rate_limit(env: Environment, *, is_on: bool) -> RateLimit | None:
+    """Return the limit of each caller; None for no limit, which 0 requests a minute stand for."""
+    per_minute = env.whole("RATE_LIMIT_PER_MINUTE", _PER_MINUTE if is_on else 0, least=0, most=1_000_000)
+    burst = env.whole("RATE_LIMIT_BURST", _BURST, least=1, most=100_000)
+    if per_minute and not is_on:
+        raise ConfigurationError("RATE_LIMIT_PER_MINUTE requires API_AUTHENTICATION=users")
+    return RateLimit(per_minute, burst) if per_minute else None
 
 
 def parse_origins(text: str) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ uvicorn runs ``uvicorn --factory cloud_functions.api.wiring:server_app_from_envi
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from importlib.util import find_spec
 
 from fastapi import FastAPI
 
@@ -27,10 +29,15 @@ from cloud_functions.api.http.limits import LAMBDA_LIMITS, SERVER_LIMITS, Limits
 from cloud_functions.api.http.middleware.cors import CorsMiddleware
 from cloud_functions.api.http.middleware.disconnect import CancelOnDisconnectMiddleware
 from cloud_functions.api.http.request_ids import RequestIdFilter
+from cloud_functions.api.security.audit.middleware import AuditTrail
+from cloud_functions.api.security.audit.request_audit import change_hook
+from cloud_functions.api.security.oidc.issuer_keys import IssuerKeys
+from cloud_functions.api.security.oidc.tokens import OidcTokens
 from cloud_functions.api.security.origin_middleware import OriginCheckMiddleware
 from cloud_functions.api.security.permissions import AllowAll, Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
+from cloud_functions.api.security.rate_limit.limiters import ProcessRateLimiter, RateLimiter, RedisRateLimiter
 from cloud_functions.api.security.roles import ROLES, Role, is_role
 from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.api.security.user_authorizer import UserAuthorizer
@@ -47,13 +54,15 @@ from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
 from shared.errors import ConfigurationError
 
+logger = logging.getLogger(__name__)
+
 _HEALTH_THREADS = 2
 
 
 def lambda_app(settings: ApiSettings) -> FastAPI:
     """Return the application for Lambda: one request at a time, responses within Lambda's size limit."""
     # A gateway admits callers without roles. They may do everything except read the passwords of cameras.
-    authorizer = AllowAll(denied={"export:credentials"})
+    authorizer = AllowAll(denied={"export:credentials", "plates:reveal"})
     return _app(settings, thread_pool=InlineThreadPool(), limits=LAMBDA_LIMITS, authorizer=authorizer)
 
 
@@ -79,7 +88,7 @@ def server_app(settings: ApiSettings, *, threads: int = 8) -> FastAPI:
         thread_pool=ServerThreadPool(threads=threads),
         health_thread_pool=ServerThreadPool(threads=_HEALTH_THREADS),
         limits=SERVER_LIMITS,
-        authorizer=AllowAll(),
+        authorizer=AllowAll(denied={"plates:reveal"}),  # the policy of protected plates decides
     )
     app.add_middleware(CancelOnDisconnectMiddleware)
     app.add_middleware(
@@ -109,10 +118,11 @@ def _app(
     keys = None if settings.plates.master_key is None else master_keys(settings.plates.master_key, aws=aws)
     snapshots = S3SnapshotStore(bucket=settings.bucket, aws=aws)
     tokens = AccessTokens(clock=clock, master_keys=keys) if settings.authentication == "users" else None
+    plate_access = PlateAccess(vault=PlateVault(master_keys=keys), read_policy=_plate_read_policy(settings))
     dependencies = Dependencies(
         database=database,
         snapshots=snapshots,
-        authorizer=_authorizer(settings, database, tokens, gateway=authorizer),
+        authorizer=authorizer if tokens is None else _user_authorizer(settings, database, tokens, thread_pool, clock),
         probes=_probes(settings, health_database, snapshots, health_thread_pool or thread_pool, aws=aws, clock=clock),
         thread_pool=thread_pool,
         clock=clock,
@@ -124,12 +134,12 @@ def _app(
             if health_thread_pool is None
             else ListeningReplySignals(connect=connector(settings.database, aws=aws))
         ),
-        plate_access=PlateAccess(
-            vault=PlateVault(master_keys=keys), read_policy=PlateReadPolicy.from_settings(settings.plates)
-        ),
+        plate_access=plate_access,
         camera_passwords=CameraPasswords(master_keys=keys),
         tokens=tokens,
         session_over_http=settings.session_over_http,
+        limits_rates=tokens is not None and settings.rate_limit is not None,
+        audit=None if tokens is None else AuditTrail(database, plate_access, records_views=settings.audit_views),
     )
     app = create_app(dependencies=dependencies, docs_assets=packaged_assets(), root_path=settings.root_path)
     if settings.cors_origins:
@@ -137,13 +147,35 @@ def _app(
     return app
 
 
-def _authorizer(
-    settings: ApiSettings, database: ApiDatabase, tokens: AccessTokens | None, *, gateway: Authorizer
+def _user_authorizer(
+    settings: ApiSettings, database: ApiDatabase, tokens: AccessTokens, thread_pool: ThreadPool, clock: Clock
 ) -> Authorizer:
-    """Return the authorizer of users, or ``gateway`` for requests that a gateway has authorized."""
-    if tokens is None:
-        return gateway
-    return UserAuthorizer(database=database, tokens=tokens, anonymous_role=_role(settings.anonymous_role))
+    """Return the authorizer of users, API keys and, with ``OIDC_ISSUER``, of an issuer's tokens."""
+    oidc = None
+    if settings.oidc is not None:
+        oidc = OidcTokens(settings.oidc, keys=IssuerKeys(settings.oidc.issuer, clock=clock), run=thread_pool.run)
+    return UserAuthorizer(
+        database=database,
+        tokens=tokens,
+        anonymous_role=_role(settings.anonymous_role),
+        limiter=_rate_limiter(settings, thread_pool, clock),
+        oidc=oidc,
+    )
+
+
+def _rate_limiter(settings: ApiSettings, thread_pool: ThreadPool, clock: Clock) -> RateLimiter | None:
+    if settings.rate_limit is None:
+        return None
+    if settings.rate_limit_redis_url is None or find_spec("redis") is None:  # the Lambda artefact has no Redis client
+        return ProcessRateLimiter(settings.rate_limit, clock=clock)
+    return RedisRateLimiter(settings.rate_limit, url=settings.rate_limit_redis_url, clock=clock, run=thread_pool.run)
+
+
+def _plate_read_policy(settings: ApiSettings) -> PlateReadPolicy:
+    with_users = settings.authentication == "users"
+    if with_users and settings.plates.readers_role is not None:
+        logger.warning("PLATE_READERS_ROLE has no effect with API_AUTHENTICATION=users: grant plates:reveal instead")
+    return PlateReadPolicy.from_settings(settings.plates, with_users=with_users)
 
 
 def _role(name: str | None) -> Role | None:
@@ -158,7 +190,11 @@ def _database(
     database = settings.database
     if statement_timeout_ms is not None:
         database = replace(database, statement_timeout_ms=statement_timeout_ms)
-    return ApiDatabase(make_database=lambda: Database.from_settings(database, aws=aws), thread_pool=thread_pool)
+    return ApiDatabase(
+        make_database=lambda: Database.from_settings(database, aws=aws),
+        thread_pool=thread_pool,
+        commit_hook=change_hook,
+    )
 
 
 def _probes(

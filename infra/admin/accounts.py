@@ -25,6 +25,7 @@ from cloud_functions.db.users.accounts import (
 )
 from cloud_functions.db.users.api_keys import ApiKeyRow, KeyNameTakenError, create_api_key, revoke_api_key
 from cloud_functions.db.users.refresh_tokens import revoke_user_tokens
+from infra.admin.audit import record_command
 from infra.admin.database import transaction
 from shared.clock import format_utc
 from shared.errors import ConfigurationError, PermanentError
@@ -54,6 +55,7 @@ def create(
                 password_hash=password_hash,
             )
             create_user(connection, user)
+            record_command(connection, "create_user", target=f"user={username}", role=role, groups=user.groups)
         except UserTakenError:
             raise PermanentError("another user has this username or email") from None
 
@@ -61,7 +63,7 @@ def create(
 def user_lines(url: str) -> Iterator[str]:
     """Yield one line for each user: name, role, groups, state, last log-in, separated by tabs."""
     with transaction(url) as connection:
-        users = list_users(connection)
+        users, _ = list_users(connection)
     for user in users:
         groups = "all cameras" if user.groups is None else ",".join(user.groups)
         last_login = "never" if user.last_login is None else format_utc(user.last_login)
@@ -75,6 +77,7 @@ def set_enabled(url: str, username: str, *, is_enabled: bool) -> None:
         set_active(connection, user.id, is_active=is_enabled)
         if not is_enabled:
             revoke_user_tokens(connection, user.id)
+        record_command(connection, "change_user", target=f"user={user.username}", is_active=is_enabled)
 
 
 def reset_password(url: str, username: str, password: str) -> None:
@@ -84,6 +87,7 @@ def reset_password(url: str, username: str, password: str) -> None:
         user = _existing(connection, username)
         set_password(connection, user.id, password_hash)
         revoke_user_tokens(connection, user.id)
+        record_command(connection, "change_password", target=f"user={user.username}")
 
 
 def create_key(url: str, name: str, *, scopes: Sequence[str], groups: Sequence[str] | None, days: int | None) -> str:
@@ -106,6 +110,7 @@ def create_key(url: str, name: str, *, scopes: Sequence[str], groups: Sequence[s
                 lifetime=None if days is None else timedelta(days=days),
             )
             create_api_key(connection, new)
+            record_command(connection, "create_api_key", target=f"key={name}", scopes=list(scopes), groups=new.groups)
         except KeyNameTakenError:
             raise PermanentError("another API key has this name") from None
     return key.text
@@ -116,6 +121,7 @@ def revoke_key(url: str, name: str) -> None:
     with transaction(url) as connection:
         if not revoke_api_key(connection, name):
             raise PermanentError(f"there is no API key {name}")
+        record_command(connection, "revoke_api_key", target=f"key={name}")
 
 
 def _hash(password: str) -> str:

@@ -1,4 +1,4 @@
-"""``vedette-admin``: manages the users and API keys of a deployment, migrates its database, and adopts another one.
+"""``vedette-admin``: users, API keys, the audit log and migrations of a deployment; adopts the data of another system.
 
 Works on DATABASE_URL, or on the database of a running one-machine stack with ``--state DIR``. A password is read from
 standard input, or generated and printed once; it is never an argument, which other processes could read.
@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from cloud_functions.api.security.passwords import generated_password
 from cloud_functions.api.security.roles import ROLES
-from infra.admin import accounts
+from infra.admin import accounts, audit
 from infra.admin.database import database_url
-from shared.errors import ConfigurationError, VedetteError
+from shared.errors import ConfigurationError, PermanentError, VedetteError
 
 Options = argparse.Namespace
 _MAX_KEY_DAYS: Final = 3650
@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str]
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vedette-admin",
-        description="Manage users and API keys, and migrate the database: DATABASE_URL, or --state DIR.",
+        description="Manage users and API keys, verify the audit log, and migrate the database: DATABASE_URL, or"
+        " --state DIR.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     users = commands.add_parser("user", help="create, list, disable, enable and reset users").add_subparsers(
@@ -63,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     key.add_argument("--expires", type=int, metavar="DAYS", help="days for which the key is valid (default: no limit)")
     _add(keys, "revoke", _revoke_key, "revoke an API key", "NAME")
     _add_adopt(commands)
+    audits = commands.add_parser("audit", help="verify the audit log").add_subparsers(required=True, metavar="STEP")
+    verify = _add(audits, "verify", _verify_audit, "find changed, missing and reordered entries of the audit log")
+    verify.add_argument(
+        "--heads",
+        type=Path,
+        metavar="FILE",
+        help="compare with the ends of the log in FILE, if it exists, and write the verified ends to it",
+    )
     migrate = _add(commands, "migrate", _migrate, "migrate the database")
     migrate.add_argument("step", choices=["up", "down", "current"])
     migrate.add_argument("revision", nargs="?", help="default: the newest; `down` must name one (base: empty)")
@@ -169,6 +178,15 @@ def _adopt(options: Options, url: str) -> None:
         state=options.state,
     )
     adopt(chosen, url, os.environ if options.variables is None else options.variables)
+
+
+def _verify_audit(options: Options, url: str) -> None:
+    result = audit.verify(url, heads=options.heads)
+    for fault in result.faults:
+        print(fault)
+    if result.faults:
+        raise PermanentError(f"the audit log was changed: {len(result.faults)} faults in {result.entries} entries")
+    print(f"{result.entries} entries, none changed or missing")
 
 
 def _migrate(options: Options, url: str) -> None:

@@ -9,11 +9,16 @@ from typing import Any
 import psycopg
 import pytest
 
+from cloud_functions.api.security.plate_access import PlateAccess
+from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
+from cloud_functions.api.security.roles import permissions_of
 from cloud_functions.db.plates.search import trigram_similarity
+from cloud_functions.privacy.vault import PlateVault
 from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest, rows
 from tests.support.plate_reads import PLATE_RECOUNT, plate_read
-from tests.support.protected_sites import SITE, api, protect, setting
+from tests.support.protected_sites import SITE, api, keys, protect, setting
 from tests.support.revealing_reads import PLATE, TEXT, assert_no_plate_revealed, revealing_read
+from tests.support.users import add_key, bearer, users_api
 from tests.support.wire_events import batch, failures, wire_event
 
 
@@ -204,3 +209,22 @@ def test_a_plate_in_a_path_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptu
             assert calls.get(path).status == 503
     assert "/plates/{text}" in caplog.text
     assert_no_plate_revealed(caplog.text)
+
+
+def test_with_users_the_permission_to_reveal_decides(
+    database_url: str, tmp_path: Path, sealing_ingest: IngestHarness
+) -> None:
+    """An admin reads protected plates on every route that lists them; a viewer, and a key without the scope, do not."""
+    protect(database_url, tmp_path)
+    sealing_ingest.handle(batch([revealing_read()]))
+    access = PlateAccess(vault=PlateVault(master_keys=keys(tmp_path)), read_policy=PlateReadPolicy.require_permission())
+    credentials = {
+        "viewer": add_key(database_url, *permissions_of("viewer"), name="viewer"),
+        "revealing": add_key(database_url, *permissions_of("viewer"), "plates:reveal", name="revealing"),
+    }
+    with users_api(database_url, plate_access=access) as calls:
+        for path in ("/api/plates", "/api/events", "/events/recent", "/api/events/export"):
+            answers = {name: calls.call("GET", path, headers=bearer(key)) for name, key in credentials.items()}
+            assert {answer.status for answer in answers.values()} == {200}, path
+            assert_no_plate_revealed(answers["viewer"].body.decode())
+            assert PLATE in answers["revealing"].body.decode(), path

@@ -21,11 +21,14 @@ from cloud_functions.api.backends.thread_pool import InlineThreadPool
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.handler import ApiHandler
 from cloud_functions.api.http.limits import LAMBDA_LIMITS, Limits
+from cloud_functions.api.security.audit.middleware import AuditTrail
+from cloud_functions.api.security.audit.request_audit import change_hook
 from cloud_functions.api.security.permissions import AllowAll, Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
+from cloud_functions.api.security.rate_limit.limiters import RateLimiter
 from cloud_functions.api.security.roles import Role
 from cloud_functions.api.security.tokens import AccessTokens
-from cloud_functions.api.security.user_authorizer import UserAuthorizer
+from cloud_functions.api.security.user_authorizer import OidcAuthorizer, UserAuthorizer
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher
 from cloud_functions.privacy.camera_passwords import CameraPasswords
@@ -50,6 +53,8 @@ PLACEHOLDERS = {
     "version": "1",
     "watchlist": "1",
     "pattern": "1",
+    "user": "ana",
+    "key": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
 }
 """A valid value for each path parameter."""
 
@@ -231,6 +236,8 @@ def lambda_api(
     commands: CommandPublisher | None = None,
     tokens: AccessTokens | None = None,
     anonymous_role: Role | None = None,
+    limiter: RateLimiter | None = None,
+    oidc: OidcAuthorizer | None = None,
 ) -> tuple[ApiHandler, Dependencies]:
     """Return the handler of an application on the database at ``url``; close both when done.
 
@@ -238,10 +245,14 @@ def lambda_api(
     """
     thread_pool = InlineThreadPool()
     database = ApiDatabase(
-        make_database=no_database if url is None else lambda: database_at(url), thread_pool=thread_pool
+        make_database=no_database if url is None else lambda: database_at(url),
+        thread_pool=thread_pool,
+        commit_hook=change_hook,
     )
     if tokens is not None:
-        authorizer = UserAuthorizer(database=database, tokens=tokens, anonymous_role=anonymous_role)
+        authorizer = UserAuthorizer(
+            database=database, tokens=tokens, anonymous_role=anonymous_role, limiter=limiter, oidc=oidc
+        )
     dependencies = Dependencies(
         database=database,
         snapshots=snapshots or FakeSnapshots(),
@@ -254,6 +265,8 @@ def lambda_api(
         plate_access=plate_access or PlateAccess(),
         camera_passwords=camera_passwords or CameraPasswords(),
         tokens=tokens,
+        limits_rates=limiter is not None,
+        audit=None if tokens is None else AuditTrail(database, plate_access or PlateAccess()),
     )
     handler = ApiHandler(
         make_app=lambda: create_app(dependencies=dependencies, docs_assets=docs_assets, root_path=root_path)

@@ -12,7 +12,6 @@ import httpx
 
 from cloud_functions.api.security.api_keys import new_api_key
 from cloud_functions.api.security.passwords import hash_password
-from cloud_functions.api.security.roles import Role
 from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.db.connect import connect_to
 from cloud_functions.db.users.accounts import NewUser, create_user
@@ -56,19 +55,17 @@ def add_key(
 
 @contextmanager
 def users_api(
-    url: str,
-    *,
-    clock: Clock | None = None,
-    anonymous_role: Role | None = None,
-    master_keys: MasterKeys | None = None,
+    url: str, *, clock: Clock | None = None, master_keys: MasterKeys | None = None, **collaborators: Any
 ) -> Generator[ApiCalls]:
-    """Yield a client of an API that checks users and API keys."""
+    """Yield a client of an API that checks users and API keys. ``collaborators`` are those of ``lambda_api``."""
     clock = clock or SystemClock()
     tokens = AccessTokens(clock=clock, master_keys=master_keys)
-    handler, dependencies = lambda_api(url, tokens=tokens, anonymous_role=anonymous_role, clock=clock)
-    yield ApiCalls(handler)
-    handler.close()
-    dependencies.close()
+    handler, dependencies = lambda_api(url, tokens=tokens, clock=clock, **collaborators)
+    try:
+        yield ApiCalls(handler)
+    finally:
+        handler.close()
+        dependencies.close()
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -53,10 +53,20 @@ class _CancellableQuery:
 class ApiDatabase:
     """Runs queries on the thread pool. A query is a function that takes a connection."""
 
-    def __init__(self, *, make_database: Callable[[], Database], thread_pool: ThreadPool) -> None:
-        """``make_database`` is called once per thread, so the number of threads limits the number of connections."""
+    def __init__(
+        self,
+        *,
+        make_database: Callable[[], Database],
+        thread_pool: ThreadPool,
+        commit_hook: Callable[[], Callable[[Connection], None] | None] = lambda: None,
+    ) -> None:
+        """``make_database`` is called once per thread, so the number of threads limits the number of connections.
+
+        ``commit_hook`` is called in the task that runs a query. What it returns is called before the commit.
+        """
         self._make_database = make_database
         self._thread_pool = thread_pool
+        self._commit_hook = commit_hook
         self._thread_local = threading.local()
         self._databases: list[Database] = []
         self._lock = threading.Lock()
@@ -70,9 +80,9 @@ class ApiDatabase:
 
         If the calling task is cancelled, the query is cancelled in the database.
         """
-        cancellable = _CancellableQuery()
+        cancellable, before_commit = _CancellableQuery(), self._commit_hook()
         try:
-            return await self._thread_pool.run(lambda: self._run(query, cancellable))
+            return await self._thread_pool.run(lambda: self._run(query, cancellable, before_commit))
         except asyncio.CancelledError:
             # Cancelling makes a network request, which must not block the event loop.
             threading.Thread(target=cancellable.cancel, name="api-cancel", daemon=True).start()
@@ -84,10 +94,18 @@ class ApiDatabase:
             while self._databases:
                 self._databases.pop().close()
 
-    def _run(self, query: Callable[[Connection], Result], cancellable: _CancellableQuery) -> Result:
+    def _run(
+        self,
+        query: Callable[[Connection], Result],
+        cancellable: _CancellableQuery,
+        before_commit: Callable[[Connection], None] | None,
+    ) -> Result:
         try:
             with self._database_of_thread().transaction() as connection, cancellable.on(connection):
-                return query(connection)
+                result = query(connection)
+                if before_commit is not None:
+                    before_commit(connection)
+                return result
         except TransientError as error:
             if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
                 detail = "The query took too long. Narrow it: one camera, one event type or a shorter time range."

@@ -90,6 +90,7 @@ def problem_response(request: Request, problem: Problem) -> Response:
     """Return the response for ``problem``: a problem document, or an envelope where the path has one."""
     request_id = request_id_of(request.scope)
     headers = {"Cache-Control": "no-store", REQUEST_ID_HEADER: request_id, **(problem.headers or {})}
+    request.scope["vedette.problem"] = problem.kind
     if uses_envelope(request):
         body = error_envelope(code=problem.kind, message=problem.detail, details=problem.errors, request_id=request_id)
         return Response(json.dumps(body), problem.status, headers=headers, media_type="application/json")

@@ -10,7 +10,7 @@ except those in ``denied``. It suits a loopback interface and an API whose gatew
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, Protocol, get_args
 from uuid import UUID
@@ -34,6 +34,10 @@ Permission = Literal[
     "groups:read",
     "groups:write",
     "export:credentials",
+    "users:read",
+    "users:write",
+    "plates:reveal",
+    "audit:read",
     "account:read",
     "account:write",
 ]
@@ -53,6 +57,10 @@ PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
         "groups:read": "List and read camera groups.",
         "groups:write": "Create, change and delete camera groups.",
         "export:credentials": "Export cameras with their user names and passwords (`include_credentials`).",
+        "users:read": "List and read users and API keys.",
+        "users:write": "Create, change and delete users; reset passwords; create and revoke API keys.",
+        "plates:reveal": "Read the plates of protected sites, and search them by prefix or similarity.",
+        "audit:read": "Read the audit log: who did or viewed what.",
         "account:read": "Read who the caller is, and the caller's permissions.",
         "account:write": "Change the caller's own password.",
     }
@@ -62,9 +70,21 @@ assert set(PERMISSIONS) == set(get_args(Permission))  # noqa: S101 - a permissio
 
 WITHOUT_CAMERAS: Final[frozenset[Permission]] = frozenset({"account:read", "account:write", "watchlists:read"})
 """Permissions that concern no camera, so that a limit to camera groups does not apply to them."""
+_CALLER: Final = "vedette.caller"
+"""Scope key of the ``RequestCaller``."""
 _FALSE: Final = frozenset({"false", "0", "no", "off", "f", "n"})
 PUBLIC_OPERATIONS: Final = frozenset(
-    {"health", "login", "login_json", "refresh_session", "logout", "get_session", "begin_session", "end_session"}
+    {
+        "health",
+        "login",
+        "login_json",
+        "refresh_session",
+        "logout",
+        "reset_password",
+        "get_session",
+        "begin_session",
+        "end_session",
+    }
 )
 """Names of the documented routes that require no permission."""
 
@@ -85,6 +105,22 @@ class Principal:
     def scope(self) -> CameraScope | None:
         """The limit to camera groups, for queries; None for no limit."""
         return None if self.groups is None else CameraScope(self.groups)
+
+
+@dataclass(slots=True)
+class RequestCaller:
+    """What is known about the caller of one request, filled in while the request is authorized."""
+
+    principal: Principal | None = None
+    permission: Permission | None = None
+    """The permission that the route requires."""
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    """Headers of the response: the state of the caller's rate limit."""
+
+
+def caller_of(request: Request) -> RequestCaller:
+    """Return the caller of the request, as far as it is known."""
+    return request.scope.setdefault(_CALLER, RequestCaller())
 
 
 class Authorizer(Protocol):
@@ -114,8 +150,7 @@ def require(permission: Permission) -> Callable[[Request], Awaitable[Principal]]
     """
 
     async def check(request: Request) -> Principal:
-        authorizer: Authorizer = request.app.state.dependencies.authorizer
-        principal = await authorizer.authorize(request, permission)
+        principal = await _authorized(request, permission)
         if principal.groups is not None and permission not in WITHOUT_CAMERAS:
             detail = "You are limited to camera groups, and this request concerns more than their cameras."
             raise Problem(403, "limited-to-groups", detail)
@@ -133,12 +168,19 @@ def require_in_scope(permission: Permission) -> Callable[[Request], Awaitable[Pr
     """
 
     async def check(request: Request) -> Principal:
-        authorizer: Authorizer = request.app.state.dependencies.authorizer
-        return await authorizer.authorize(request, permission)
+        return await _authorized(request, permission)
 
     check.permission = permission  # type: ignore[attr-defined]  # as above
     check.applies_scope = True  # type: ignore[attr-defined]  # read by ``applies_scope``
     return check
+
+
+async def _authorized(request: Request, permission: Permission) -> Principal:
+    authorizer: Authorizer = request.app.state.dependencies.authorizer
+    caller = caller_of(request)
+    caller.permission = permission
+    caller.principal = await authorizer.authorize(request, permission)
+    return caller.principal
 
 
 def outside_groups(detail: str) -> Problem:
@@ -174,6 +216,12 @@ def group_limit(dependant: Dependant) -> Literal["applied", "not concerned", "re
     if applies_scope(dependant):
         return "applied"
     return "not concerned" if required_permission(dependant) in WITHOUT_CAMERAS else "rejected"
+
+
+def revealing_permission(dependant: Dependant) -> Permission | None:
+    """Return the permission with which a route shows protected plates, or None if it never does."""
+    found = (getattr(dependency.call, "revealing_permission", None) for dependency in dependant.dependencies)
+    return next((permission for permission in found if permission is not None), None)
 
 
 def required_permission(dependant: Dependant) -> Permission | None:

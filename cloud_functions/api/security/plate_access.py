@@ -26,6 +26,7 @@ from cloud_functions.plates.site_key import is_token
 from cloud_functions.privacy.sealing import token_in
 from cloud_functions.privacy.vault import PlateVault
 from shared.errors import ConfigurationError, PermanentError
+from shared.plates import normalize_plate
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,20 @@ class PlateAccess:
             return event_filter
         tokens, event_ids = self.stored_as(connection, event_filter.plate, event_filter.site_id)
         return replace(event_filter, plate_tokens=tokens or None, plate_event_ids=event_ids or None)
+
+    def search_record(self, connection: Connection, plate: str) -> dict[str, Any]:
+        """Return how the audit log names a plate that was searched: by its tokens if a site protects its plates."""
+        self.vault.refresh(connection)
+        if is_token(plate):
+            return {"plate_tokens": [plate]}
+        text = normalize_plate(plate)
+        if not self.vault.has_keys:
+            return {"plate": text}
+        try:
+            return {"plate_tokens": self.vault.tokens(text)}
+        except (ConfigurationError, PermanentError) as error:
+            logger.warning("a searched plate cannot be recorded: %s", error)
+            return {"plate_tokens": []}
 
     def stored_as(
         self, connection: Connection, plate: str, site_id: str | None = None

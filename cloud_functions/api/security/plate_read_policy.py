@@ -12,8 +12,10 @@ from typing import Annotated, Any, Final, Self
 
 from fastapi import Depends, Request
 
+from cloud_functions.api.security.permissions import Permission, caller_of
 from cloud_functions.settings import PlateSettings
 
+REVEAL: Final[Permission] = "plates:reveal"
 _ROLE_CLAIMS: Final = ("cognito:groups", "groups", "roles", "role", "scope")
 _NAME_SEPARATORS: Final = re.compile(r"[\s,\[\]\"]+", re.ASCII)
 _IAM_ROLE_ARN: Final = re.compile(
@@ -49,11 +51,27 @@ class PlateReadPolicy:
         return cls("require_role", lambda request: role in _caller_roles(request))
 
     @classmethod
-    def from_settings(cls, settings: PlateSettings) -> Self:
-        """Return the policy that ``PLATE_READERS_EVERYBODY`` and ``PLATE_READERS_ROLE`` select."""
+    def require_permission(cls) -> Self:
+        """Return the policy of an API with users: it requires the permission ``plates:reveal``."""
+        return cls("require_permission", lambda request: REVEAL in _permissions(request))
+
+    @classmethod
+    def from_settings(cls, settings: PlateSettings, *, with_users: bool = False) -> Self:
+        """Return the policy that ``PLATE_READERS_EVERYBODY``, users and ``PLATE_READERS_ROLE`` select, in this order.
+
+        With users, ``PLATE_READERS_ROLE`` has no effect: no gateway verifies a role.
+        """
         if settings.everybody_reads:
             return cls.allow_all()
+        if with_users:
+            return cls.require_permission()
         return cls.deny_all() if settings.readers_role is None else cls.require_role(settings.readers_role)
+
+
+def _permissions(request: Request) -> frozenset[Permission]:
+    """Return the permissions of the caller whom the route's permission check has identified."""
+    principal = caller_of(request).principal
+    return frozenset() if principal is None else principal.permissions
 
 
 def _caller_roles(request: Request) -> set[str]:
@@ -91,6 +109,8 @@ async def _may_read_plates(request: Request) -> bool:
     policy: PlateReadPolicy = request.app.state.dependencies.plate_access.read_policy
     return policy.may_read(request)
 
+
+_may_read_plates.revealing_permission = REVEAL  # type: ignore[attr-defined]  # read by ``revealing_permission``
 
 MayReadPlates = Annotated[bool, Depends(_may_read_plates)]
 """FastAPI dependency: whether the request may read protected plates."""

@@ -7,6 +7,7 @@ requests without them.
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
@@ -14,7 +15,9 @@ from fastapi import Request
 
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.security.api_keys import KEY_START, hash_of, prefix_of
-from cloud_functions.api.security.permissions import PERMISSIONS, Permission, Principal
+from cloud_functions.api.security.login_throttle import address_subject
+from cloud_functions.api.security.permissions import PERMISSIONS, Permission, Principal, RequestCaller, caller_of
+from cloud_functions.api.security.rate_limit.limiters import RateLimiter
 from cloud_functions.api.security.roles import Role, is_permission, permissions_of
 from cloud_functions.api.security.session_cookie import session_hash, session_token
 from cloud_functions.api.security.tokens import AccessTokens, InvalidTokenError
@@ -36,29 +39,52 @@ class QueryRunner(Protocol):
         ...
 
 
+class OidcAuthorizer(Protocol):
+    """Verifies tokens of an OpenID Connect issuer; ``oidc.tokens.OidcTokens`` does."""
+
+    def accepts(self, token: str) -> bool:
+        """Return whether the token says that it is of the issuer. That alone proves nothing."""
+        ...
+
+    async def principal(self, token: str) -> Principal:
+        """Return the caller; raise InvalidTokenError for a token that is not valid now."""
+        ...
+
+
 class UserAuthorizer:
     """Accepts the access tokens and API keys in the database."""
 
-    def __init__(self, *, database: QueryRunner, tokens: AccessTokens, anonymous_role: Role | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        database: QueryRunner,
+        tokens: AccessTokens,
+        anonymous_role: Role | None = None,
+        limiter: RateLimiter | None = None,
+        oidc: OidcAuthorizer | None = None,
+    ) -> None:
         """``anonymous_role``: the role of a caller without credentials; None rejects such a caller."""
         self._database = database
         self._tokens = tokens
         self._anonymous_role = anonymous_role
+        self._limiter = limiter
+        self._oidc = oidc
 
     async def authorize(self, request: Request, permission: Permission) -> Principal:
         """Return the caller.
 
         Raises:
-            Problem: 401, the credentials are missing or invalid; 403, the caller does not have the permission.
+            Problem: 401, the credentials are missing or invalid; 403, the caller does not have the permission;
+                429, too many requests.
         """
-        credential = _credential(request)
-        session = None if credential is not None else session_token(request)
-        if credential is not None:
-            principal = await (self._key(credential) if credential.startswith(KEY_START) else self._user(credential))
-        elif session is not None:
-            principal = await self._session(session)
-        else:
-            return self._anonymous(permission)
+        caller = caller_of(request)
+        if caller.principal is None:  # else the route requires a second permission
+            principal = await self._identified(request) or self._anonymous(permission)
+            await self._limit(caller, principal, request)
+            caller.principal = principal
+        principal = caller.principal
+        if principal.kind == "anonymous" and permission not in principal.permissions:
+            raise _not_authenticated()
         if permission not in principal.permissions:
             raise Problem(403, "forbidden", f"This request needs the permission {permission}.")
         return principal
@@ -66,9 +92,34 @@ class UserAuthorizer:
     def _anonymous(self, permission: Permission) -> Principal:
         permissions = frozenset[Permission]() if self._anonymous_role is None else permissions_of(self._anonymous_role)
         if permission not in permissions:
-            detail = "Log in and send the access token as Authorization: Bearer TOKEN, or send an API key as X-API-Key."
-            raise Problem(401, "not-authenticated", detail, headers=CHALLENGE)
+            raise _not_authenticated()
         return Principal(name="anonymous", permissions=permissions)
+
+    async def _identified(self, request: Request) -> Principal | None:
+        """Return the caller; None for a request without credentials."""
+        credential = _credential(request)
+        if credential is None:
+            session = session_token(request)
+            return None if session is None else await self._session(session)
+        if credential.startswith(KEY_START):
+            return await self._key(credential)
+        if self._oidc is not None and self._oidc.accepts(credential):
+            try:
+                return await self._oidc.principal(credential)
+            except InvalidTokenError:
+                raise _invalid("The token of the issuer is invalid or has expired. Get another one.") from None
+        return await self._user(credential)
+
+    async def _limit(self, caller: RequestCaller, principal: Principal, request: Request) -> None:
+        """Count the request; raise the 429 Problem if there were too many."""
+        if self._limiter is None:
+            return
+        decision = await self._limiter.count(_subject(principal, request))
+        caller.headers = decision.headers()
+        if not decision.is_allowed:
+            detail = f"You sent more than {decision.limit} requests at once. Retry after the time in Retry-After."
+            wait_s = max(1, math.ceil(decision.retry_after_s))
+            raise Problem(429, "too-many-requests", detail, headers={"Retry-After": str(wait_s)})
 
     async def _user(self, token: str) -> Principal:
         if self._tokens.needs_keys(token):
@@ -120,6 +171,13 @@ def principal_of(user: User) -> Principal:
     )
 
 
+def _subject(principal: Principal, request: Request) -> str:
+    """Return whose requests are counted: those of a user, of a key, or without credentials of an address."""
+    if principal.kind == "anonymous":
+        return address_subject(request)
+    return f"{principal.kind}:{principal.user_id or principal.name}"
+
+
 def _valid_key(connection: Connection, prefix: str, text: str) -> ApiKey | None:
     key = find_api_key(connection, prefix)
     if key is None or not hmac.compare_digest(key.key_hash, hash_of(text)):
@@ -142,6 +200,11 @@ def _credential(request: Request) -> str | None:
     if keys and not keys[0].startswith(KEY_START):
         raise _invalid("X-API-Key is not an API key.")
     return given[0] if given else None
+
+
+def _not_authenticated() -> Problem:
+    detail = "Log in and send the access token as Authorization: Bearer TOKEN, or send an API key as X-API-Key."
+    return Problem(401, "not-authenticated", detail, headers=CHALLENGE)
 
 
 def _invalid(detail: str) -> Problem:

@@ -11,9 +11,10 @@ from cloud_functions.api.dependencies import Deps
 from cloud_functions.api.http.problems import Problem, problem_description
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal, require
+from cloud_functions.api.users.admin_requests import ResetRequest
 from cloud_functions.api.users.requests import LoginRequest, PasswordRequest, RefreshRequest
 from cloud_functions.api.users.responses import MeResponse, MessageResponse, TokenResponse, me_content, token_content
-from cloud_functions.api.users.sessions import change_password, log_in, log_out, refresh
+from cloud_functions.api.users.sessions import change_password, log_in, log_out, refresh, use_reset_token
 from cloud_functions.db.users.accounts import find_user
 
 router = APIRouter(prefix="/auth", tags=["Users"], route_class=StrictRoute)
@@ -59,6 +60,20 @@ async def post_logout(deps: Deps, body: Annotated[RefreshRequest, Body()]) -> Re
     """End the session of the refresh token. Its access token expires by itself, within 15 minutes."""
     await log_out(deps, body.token)
     return JSONResponse({"message": "Logged out"}, headers=_NO_STORE)
+
+
+@router.post(
+    "/reset-password",
+    name="reset_password",
+    response_model=MessageResponse,
+    responses={401: problem_description("The token is invalid, has expired or was used (`invalid-reset-token`).")}
+    | _NO_LOGINS,
+    summary="Choose a password",
+)
+async def post_reset(deps: Deps, body: Annotated[ResetRequest, Body()]) -> Response:
+    """Choose a password with the reset token of an administrator. All sessions of the user end."""
+    await use_reset_token(deps, body.reset_token.get_secret_value(), new_password=body.new_password.get_secret_value())
+    return JSONResponse({"message": "Password changed. Log in."}, headers=_NO_STORE)
 
 
 @router.get("/me", name="get_me", response_model=MeResponse, summary="Get the caller")

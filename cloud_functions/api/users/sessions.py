@@ -1,12 +1,14 @@
 """Sessions of users: log-in, refresh, log-out, change of password.
 
 A log-in is counted first, in a transaction of its own; then the password is checked without a connection; then the
-tokens are made.
+tokens are made, in the transaction that adds the entry of the audit log.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -17,6 +19,7 @@ from fastapi import Request
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.security.api_keys import hash_of
+from cloud_functions.api.security.audit.request_audit import current_audit
 from cloud_functions.api.security.login_throttle import (
     account_subject,
     address_subject,
@@ -27,8 +30,10 @@ from cloud_functions.api.security.login_throttle import (
 from cloud_functions.api.security.passwords import check_password, hash_password
 from cloud_functions.api.security.tokens import ACCESS_LIFETIME, AccessTokens
 from cloud_functions.api.security.user_authorizer import CHALLENGE
+from cloud_functions.api.users.administration import reset_password
 from cloud_functions.db.types import Connection
 from cloud_functions.db.users.accounts import User, find_login, find_user, record_login, set_password
+from cloud_functions.db.users.password_resets import is_reset_token
 from cloud_functions.db.users.refresh_tokens import (
     add_refresh_token,
     delete_expired_tokens,
@@ -93,7 +98,19 @@ async def refresh(deps: Dependencies, token: str) -> Session:
 async def log_out(deps: Dependencies, token: str) -> None:
     """End the session of the refresh token; do nothing for an unknown token."""
     require_log_ins(deps)
-    await deps.database.run(lambda connection: revoke_token(connection, hash_of(token)))
+    await deps.database.run(session_end(hash_of(token)))
+
+
+def session_end(token_hash: bytes) -> Callable[[Connection], None]:
+    """Return the query that ends the session of a token, and names its user in the audit log."""
+    audit = current_audit()
+
+    def end(connection: Connection) -> None:
+        user_id = revoke_token(connection, token_hash)
+        if audit is not None and user_id is not None:
+            audit.identify(find_user(connection, user_id))
+
+    return end
 
 
 async def change_password(
@@ -116,12 +133,32 @@ async def change_password(
     await deps.database.run(write)
 
 
+async def use_reset_token(deps: Dependencies, token: str, *, new_password: str) -> None:
+    """Set the password of the token's user; raise the 401 Problem for a token that is not valid."""
+    require_log_ins(deps)
+    user, audit = None, current_audit()
+
+    def write(connection: Connection) -> User | None:
+        user = reset_password(connection, token, password_hash)
+        if audit is not None and user is not None:
+            audit.identify(user)
+        return user
+
+    if await deps.database.run(lambda connection: is_reset_token(connection, hash_of(token))):  # hashing is expensive
+        password_hash = await deps.thread_pool.run(lambda: hash_password(new_password))
+        user = await deps.database.run(write)
+    if user is None:
+        detail = "The reset token is not valid. Ask an administrator for another one."
+        raise Problem(401, "invalid-reset-token", detail, headers=CHALLENGE)
+
+
 async def checked_user(deps: Dependencies, request: Request, *, login: str, password: str) -> User:
     """Return the active user with this name and password; count the attempt.
 
     Raises:
         Problem: 401, the user does not exist, is disabled, or the password is wrong; 429, too many attempts.
     """
+    audit = current_audit()
     address = address_subject(request)
 
     def count(connection: Connection) -> tuple[User | None, str, float | None]:
@@ -129,13 +166,18 @@ async def checked_user(deps: Dependencies, request: Request, *, login: str, pass
         account = account_subject(login, None if user is None else user.id)
         return user, account, count_login_attempt(connection, account=account, address=address)
 
-    user, account, wait_s = await deps.database.run(count)
+    with nullcontext() if audit is None else audit.paused():
+        user, account, wait_s = await deps.database.run(count)
     if wait_s is not None:
         raise too_many_attempts(wait_s)
     password_hash = user.password_hash if user is not None and user.is_active else None
-    if not await deps.thread_pool.run(lambda: check_password(password, password_hash)) or user is None:
+    is_right = await deps.thread_pool.run(lambda: check_password(password, password_hash))
+    if audit is not None:
+        audit.identify(user)
+    if not is_right or user is None:
         raise Problem(401, "invalid-credentials", "The username or the password is wrong.", headers=CHALLENGE)
-    await deps.database.run(lambda connection: login_succeeded(connection, account=account, address=address))
+    with nullcontext() if audit is None else audit.paused():
+        await deps.database.run(lambda connection: login_succeeded(connection, account=account, address=address))
     return user
 
 

@@ -9,10 +9,10 @@ from fastapi import Request
 
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.security.session_cookie import LIFETIME, session_hash
-from cloud_functions.api.users.sessions import checked_user, require_log_ins
+from cloud_functions.api.users.sessions import checked_user, require_log_ins, session_end
 from cloud_functions.db.types import Connection
 from cloud_functions.db.users.accounts import User, record_login
-from cloud_functions.db.users.refresh_tokens import delete_expired_tokens, revoke_token
+from cloud_functions.db.users.refresh_tokens import delete_expired_tokens
 from cloud_functions.db.users.web_sessions import add_web_session
 
 _DELETED_PER_LOGIN: Final = 20
@@ -40,5 +40,5 @@ async def begin_web_session(deps: Dependencies, request: Request, *, login: str,
 
 
 async def end_web_session(deps: Dependencies, token: str) -> None:
-    """End the session; do nothing for an unknown token."""
-    await deps.database.run(lambda connection: revoke_token(connection, session_hash(token)))
+    """End the session; do nothing for an unknown one."""
+    await deps.database.run(session_end(session_hash(token)))

@@ -12,10 +12,18 @@ from uuid import UUID
 from psycopg import errors
 
 from cloud_functions.db.types import Connection
+from shared.ids import is_uuid
 
 USERNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 """Has no ``@``, so that a username is never another user's email."""
 _COLUMNS: Final = "id, username, email, password_hash, role, groups, is_active, created_at, last_login"
+
+
+_CONDITIONS: Final = """
+WHERE (%(search)s::text IS NULL OR position(lower(%(search)s) IN lower(username)) > 0
+       OR position(lower(%(search)s) IN lower(email)) > 0)
+  AND (%(role)s::text IS NULL OR role = %(role)s) AND (%(is_active)s::boolean IS NULL OR is_active = %(is_active)s)
+"""
 
 
 class UserTakenError(Exception):
@@ -80,10 +88,76 @@ def find_user(connection: Connection, user_id: UUID) -> User | None:
     return None if row is None else User(*row)
 
 
-def list_users(connection: Connection) -> list[User]:
-    """Return all users, sorted by username."""
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM users ORDER BY lower(username)")  # noqa: S608
-    return [User(*row) for row in rows]
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """Conditions of a list of users, all of which must be met; None for no condition."""
+
+    search: str | None = None
+    """Part of the username or email, in any case."""
+    role: str | None = None
+    is_active: bool | None = None
+
+
+def list_users(
+    connection: Connection, where: UserFilter | None = None, *, limit: int | None = None, offset: int = 0
+) -> tuple[list[User], int]:
+    """Return one page of the users that meet the conditions, sorted by username, and the number of all of them."""
+    where = where or UserFilter()
+    values = {"search": where.search, "role": where.role, "is_active": where.is_active}
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM users {_CONDITIONS} ORDER BY lower(username) LIMIT %(limit)s OFFSET %(offset)s",  # noqa: S608
+        values | {"limit": limit, "offset": offset},
+    ).fetchall()
+    total = connection.execute(f"SELECT count(*) FROM users {_CONDITIONS}", values).fetchone()  # noqa: S608
+    return [User(*row) for row in rows], 0 if total is None else total[0]
+
+
+def lock_user(connection: Connection, ref: str) -> User | None:
+    """Return the user with this id or username, or None; no other session can change users meanwhile."""
+    lock_users(connection)
+    return find_user_by_ref(connection, ref)
+
+
+def find_user_by_ref(connection: Connection, ref: str) -> User | None:
+    """Return the user with this id or username, active or not, or None."""
+    return find_user(connection, UUID(ref)) if is_uuid(ref) else find_login(connection, ref)
+
+
+def count_admins(connection: Connection) -> int:
+    """Return the number of active admins who are not limited to camera groups."""
+    row = connection.execute(
+        "SELECT count(*) FROM users WHERE role = 'admin' AND is_active AND groups IS NULL"
+    ).fetchone()
+    return 0 if row is None else row[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFields:
+    """What an administrator sets for a user."""
+
+    email: str | None
+    role: str
+    groups: Sequence[str] | None
+    """As in ``User``."""
+    is_active: bool
+
+
+def replace_user(connection: Connection, user_id: UUID, fields: UserFields) -> None:
+    """Replace the fields; raise UserTakenError if the email is in use."""
+    groups = None if fields.groups is None else list(fields.groups)
+    try:
+        with connection.transaction():
+            connection.execute(
+                "UPDATE users SET email = %s, role = %s, groups = %s, is_active = %s, updated_at = now() WHERE id = %s",
+                [fields.email, fields.role, groups, fields.is_active, user_id],
+            )
+    except errors.UniqueViolation:
+        raise UserTakenError from None
+
+
+def delete_user(connection: Connection, user_id: UUID) -> None:
+    """Delete the user and the user's sessions."""
+    connection.execute("DELETE FROM users WHERE id = %s", [user_id])
 
 
 def has_users(connection: Connection) -> bool:
@@ -97,10 +171,11 @@ def lock_users(connection: Connection) -> None:
 
 
 def set_password(connection: Connection, user_id: UUID, password_hash: str) -> None:
-    """Replace the password."""
+    """Replace the password. A reset token of the user becomes invalid."""
     connection.execute(
         "UPDATE users SET password_hash = %s, updated_at = now() WHERE id = %s", [password_hash, user_id]
     )
+    connection.execute("DELETE FROM password_resets WHERE user_id = %s", [user_id])
 
 
 def set_active(connection: Connection, user_id: UUID, *, is_active: bool) -> None:

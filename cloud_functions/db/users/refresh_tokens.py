@@ -49,11 +49,15 @@ def use_refresh_token(connection: Connection, token_hash: bytes) -> tuple[UUID, 
     return family, user_id
 
 
-def revoke_token(connection: Connection, token_hash: bytes) -> None:
-    """Revoke the family of the token; do nothing if it is unknown."""
-    row = connection.execute("SELECT family FROM refresh_tokens WHERE token_hash = %s", [token_hash]).fetchone()
-    if row is not None:
-        revoke_family(connection, row[0])
+def revoke_token(connection: Connection, token_hash: bytes) -> UUID | None:
+    """Revoke the family of the token and return its user; None if the token is unknown."""
+    row = connection.execute(
+        "SELECT family, user_id FROM refresh_tokens WHERE token_hash = %s", [token_hash]
+    ).fetchone()
+    if row is None:
+        return None
+    revoke_family(connection, row[0])
+    return row[1]
 
 
 def revoke_family(connection: Connection, family: UUID) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import psycopg
 
 from cloud_functions.api.security.passwords import generated_password, hash_password
+from cloud_functions.db.audit.log import AuditEntry, add_entry
 from cloud_functions.db.connect import connect_to, database_error
 from cloud_functions.db.users.accounts import NewUser, create_user, has_users, lock_users
 from infra.local.processes.first_admin import FirstAdmin
@@ -39,6 +40,16 @@ def create_first_admin(url: str) -> FirstAdmin | None:
                 create_user(
                     connection,
                     NewUser(id=user_id, username=admin.username, role="admin", password_hash=password_hash),
+                )
+                add_entry(
+                    connection,
+                    AuditEntry(
+                        actor_kind="command",
+                        actor_name="vedette-local",
+                        action="create_user",
+                        target=f"user={admin.username}",
+                        details={"role": "admin"},
+                    ),
                 )
     except psycopg.Error as error:
         raise database_error(error) from error

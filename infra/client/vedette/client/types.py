@@ -44,6 +44,32 @@ class AnprConfig(TypedDict):
     rules: NotRequired[PlateRuleConfig | None]
 
 
+class AuditEntryResponse(TypedDict):
+    """One entry of the audit log."""
+
+    chain: int
+    sequence: int
+    at: str
+    actor_kind: Literal["user", "api_key", "anonymous", "command"]
+    actor_id: str | None
+    actor_name: str
+    action: str
+    target: str | None
+    outcome: Literal["success", "denied", "failure"]
+    reason: str | None
+    address: str | None
+    request_id: str | None
+    details: dict[str, Any]
+
+
+class AuditListEnvelope(TypedDict):
+    """One page of the audit log in the envelope."""
+
+    success: Literal[True]
+    data: list[AuditEntryResponse]
+    meta: PageMeta
+
+
 class CameraAsDevice(TypedDict):
     """A camera, in the terms of the snapshots API, which calls it a device."""
 
@@ -272,6 +298,52 @@ class ConnectionTestResponse(TypedDict):
     codec: str | None
 
 
+class CreatedKey(TypedDict):
+    """An API key that was just created."""
+
+    id: str
+    prefix: str
+    name: str
+    scopes: list[str]
+    groups: list[str] | None
+    created_at: str
+    expires_at: str | None
+    last_used: str | None
+    revoked_at: str | None
+    key: str
+
+
+class CreatedKeyEnvelope(TypedDict):
+    """A new API key in the envelope."""
+
+    success: Literal[True]
+    data: CreatedKey
+    meta: EmptyMeta
+
+
+class CreatedUser(TypedDict):
+    """A user that was just created."""
+
+    id: str
+    username: str
+    email: str | None
+    role: str
+    groups: list[str] | None
+    permissions: list[str]
+    is_active: bool
+    created_at: str
+    last_login: str | None
+    reset_token: str | None
+
+
+class CreatedUserEnvelope(TypedDict):
+    """A new user in the envelope."""
+
+    success: Literal[True]
+    data: CreatedUser
+    meta: EmptyMeta
+
+
 class DateRange(TypedDict):
     """Capture times of the first and the last matching event. Null if no event matches."""
 
@@ -313,6 +385,13 @@ class DeleteEventsResponse(TypedDict):
     remaining: int
 
 
+class Deleted(TypedDict):
+    """What was deleted or revoked."""
+
+    id: str
+    message: str
+
+
 class DeletedCamera(TypedDict):
     """Result of a deletion."""
 
@@ -325,6 +404,14 @@ class DeletedCameraEnvelope(TypedDict):
 
     success: Literal[True]
     data: DeletedCamera
+    meta: EmptyMeta
+
+
+class DeletedEnvelope(TypedDict):
+    """Result of a deletion in the envelope."""
+
+    success: Literal[True]
+    data: Deleted
     meta: EmptyMeta
 
 
@@ -745,6 +832,28 @@ class ImportResponse(TypedDict):
     rows: list[RowResponse]
 
 
+class KeyListEnvelope(TypedDict):
+    """One page of API keys in the envelope."""
+
+    success: Literal[True]
+    data: list[KeyResponse]
+    meta: PageMeta
+
+
+class KeyResponse(TypedDict):
+    """One API key. Its text is returned only when it is created."""
+
+    id: str
+    prefix: str
+    name: str
+    scopes: list[str]
+    groups: list[str] | None
+    created_at: str
+    expires_at: str | None
+    last_used: str | None
+    revoked_at: str | None
+
+
 class LineSettings(TypedDict):
     """A named line. Each object that crosses it is counted and reported."""
 
@@ -821,6 +930,26 @@ class MotionConfig(TypedDict):
     threshold: NotRequired[float | None]
     min_area_ratio: NotRequired[float | None]
     ignore: NotRequired[list[list[list[Any]]] | None]
+
+
+class NewKeyRequest(TypedDict):
+    """Body that creates an API key."""
+
+    name: str
+    scopes: list[str]
+    groups: NotRequired[list[str] | None]
+    expires_in_days: NotRequired[int | None]
+
+
+class NewUserRequest(TypedDict):
+    """Body that creates a user."""
+
+    email: NotRequired[str | None]
+    role: Literal["admin", "operator", "viewer"]
+    groups: NotRequired[list[str] | None]
+    is_active: NotRequired[bool]
+    username: str
+    password: NotRequired[str | None]
 
 
 class OccupancySettings(TypedDict):
@@ -1039,6 +1168,28 @@ class RefreshRequest(TypedDict):
     refreshToken: NotRequired[str | None]
 
 
+class ResetEnvelope(TypedDict):
+    """A reset token in the envelope."""
+
+    success: Literal[True]
+    data: ResetToken
+    meta: EmptyMeta
+
+
+class ResetRequest(TypedDict):
+    """Body that chooses a password with a reset token."""
+
+    reset_token: str
+    new_password: str
+
+
+class ResetToken(TypedDict):
+    """The token with which a user chooses a password."""
+
+    reset_token: str
+    expires_in: int
+
+
 class RowResponse(TypedDict):
     """What became of one row of an import."""
 
@@ -1203,6 +1354,55 @@ class UserContent(TypedDict):
     role: str
     groups: list[str] | None
     permissions: list[str]
+
+
+class UserEnvelope(TypedDict):
+    """One user in the envelope."""
+
+    success: Literal[True]
+    data: UserResponse
+    meta: EmptyMeta
+
+
+class UserListEnvelope(TypedDict):
+    """One page of users in the envelope."""
+
+    success: Literal[True]
+    data: list[UserResponse]
+    meta: PageMeta
+
+
+class UserPatch(TypedDict):
+    """Body that changes the given fields of a user."""
+
+    email: NotRequired[str | None]
+    role: NotRequired[Literal["admin", "operator", "viewer"] | None]
+    groups: NotRequired[list[str] | None]
+    is_active: NotRequired[bool | None]
+
+
+class UserRequest(TypedDict):
+    """Body that replaces a user. Omitted fields get their defaults; the password stays."""
+
+    email: NotRequired[str | None]
+    role: Literal["admin", "operator", "viewer"]
+    groups: NotRequired[list[str] | None]
+    is_active: NotRequired[bool]
+    username: NotRequired[str | None]
+
+
+class UserResponse(TypedDict):
+    """One user, for an administrator."""
+
+    id: str
+    username: str
+    email: str | None
+    role: str
+    groups: list[str] | None
+    permissions: list[str]
+    is_active: bool
+    created_at: str
+    last_login: str | None
 
 
 class WatchlistListResponse(TypedDict):

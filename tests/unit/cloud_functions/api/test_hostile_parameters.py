@@ -81,7 +81,7 @@ def _is_rejected(answer: Answer) -> bool:
 
 def _is_harmless(name: str, value: str) -> bool:
     """Return whether the parameter accepts the value."""
-    if name in ("camera_id", "site_id", "region", "camera", "group", "group_id", "device", "device_id"):
+    if name in ("camera_id", "site_id", "region", "camera", "group", "group_id", "device", "device_id", "user"):
         return is_segment(value)
     if name == "search":
         return 1 <= len(value) <= 100 and value == value.strip() and not any(ord(char) < 32 for char in value)
@@ -255,6 +255,18 @@ def test_every_operation_is_covered() -> None:
         ("GET", "/api/v1/devices"),
         ("GET", "/api/v1/devices/{device}"),
         ("GET", "/api/health/report"),
+        ("POST", "/api/auth/reset-password"),
+        ("GET", "/api/users"),
+        ("POST", "/api/users"),
+        ("GET", "/api/users/{user}"),
+        ("PUT", "/api/users/{user}"),
+        ("PATCH", "/api/users/{user}"),
+        ("DELETE", "/api/users/{user}"),
+        ("POST", "/api/users/{user}/reset-password"),
+        ("GET", "/api/api-keys"),
+        ("POST", "/api/api-keys"),
+        ("DELETE", "/api/api-keys/{key}"),
+        ("GET", "/api/audit"),
         ("GET", "/api/health"),
         ("POST", "/api/cameras/groups/{group}/snapshot"),
         ("POST", "/api/cameras/{camera}/snapshot"),

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from fastapi import Request
 
+from cloud_functions.api.security.permissions import Principal, caller_of
 from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
+from cloud_functions.api.security.roles import permissions_of
 from cloud_functions.settings import Environment, PlateSettings
 
 
@@ -76,6 +78,20 @@ def test_settings_select_the_policy(variables: dict[str, str], name: str) -> Non
     """The policy denies all requests unless a role or everybody is configured."""
     settings = PlateSettings.from_environment(Environment(variables))
     assert PlateReadPolicy.from_settings(settings).name == name
+
+
+def test_with_users_the_permission_decides() -> None:
+    """The caller whom the permission check identified needs ``plates:reveal``; a role of the gateway counts nothing."""
+    settings = PlateSettings.from_environment(Environment({"PLATE_READERS_ROLE": ROLE}))
+    policy = PlateReadPolicy.from_settings(settings, with_users=True)
+    nobody = request({"authorizer": {"role": ROLE}})
+    assert not policy.may_read(nobody)
+    caller_of(nobody).principal = Principal(name="ana", permissions=permissions_of("operator"))
+    assert not policy.may_read(nobody)
+    caller_of(nobody).principal = Principal(name="root", permissions=permissions_of("admin"))
+    assert policy.may_read(nobody)
+    everybody = PlateSettings.from_environment(Environment({"PLATE_READERS_EVERYBODY": "true"}))
+    assert PlateReadPolicy.from_settings(everybody, with_users=True).name == "allow_all"
 
 
 def test_deny_all_and_allow_all_ignore_the_role() -> None:

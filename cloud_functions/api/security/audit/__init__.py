@@ -1,0 +1,1 @@
+"""What each request adds to the audit log: ``request_audit`` collects it, ``middleware`` and transactions write it."""

@@ -1,0 +1,1 @@
+"""Access tokens of an OpenID Connect issuer: ``settings``, ``issuer_keys`` and ``tokens``, which verifies them."""

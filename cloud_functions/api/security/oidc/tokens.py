@@ -1,0 +1,110 @@
+"""Verifies access tokens of the issuer: signature, issuer, audience and expiry; maps groups to a role."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from cloud_functions.api.security.oidc.issuer_keys import IssuerKeys
+from cloud_functions.api.security.oidc.settings import OidcSettings
+from cloud_functions.api.security.permissions import Permission, Principal
+from cloud_functions.api.security.roles import ROLES
+from cloud_functions.api.security.tokens import InvalidTokenError
+
+ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Signatures with a key pair only. The algorithm in a token's header is never trusted: it must be that of the key."""
+MAX_TOKEN: Final = 16 * 1024
+"""Longest token that is accepted, in characters: issuers list many groups."""
+_LEEWAY_S: Final = 30
+_MAX_NAME: Final = 254
+
+
+class OidcTokens:
+    """Verifies tokens of one issuer."""
+
+    def __init__(
+        self, settings: OidcSettings, *, keys: IssuerKeys, run: Callable[[Callable[[], None]], Awaitable[None]]
+    ) -> None:
+        """``run`` runs a blocking call, as ``ThreadPool.run`` does: loading the keys sends requests to the issuer."""
+        self._settings = settings
+        self._keys = keys
+        self._run = run
+
+    def accepts(self, token: str) -> bool:
+        """Return whether the token says that it is of this issuer. That alone proves nothing."""
+        import jwt
+
+        if len(token) > MAX_TOKEN:
+            return False
+        try:
+            claims = jwt.decode(token, options={"verify_signature": False})
+        except (jwt.InvalidTokenError, ValueError):
+            return False
+        return claims.get("iss") == self._settings.issuer
+
+    async def principal(self, token: str) -> Principal:
+        """Return the caller.
+
+        Raises:
+            InvalidTokenError: the token is not valid now.
+            TransientError: the keys of the issuer are not known and cannot be loaded.
+        """
+        if self._keys.must_load(_kid(token)):
+            await self._run(self._keys.load)
+        return self.verify(token)
+
+    def verify(self, token: str) -> Principal:
+        """Return the caller; raise InvalidTokenError for a token that is not valid now.
+
+        A user without a group of the settings has no permissions.
+        """
+        import jwt
+
+        key = self._keys.get(_kid(token))
+        if key is None or key.algorithm_name not in ALGORITHMS:
+            raise InvalidTokenError
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                issuer=self._settings.issuer,
+                audience=self._settings.audience,
+                leeway=_LEEWAY_S,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError):
+            raise InvalidTokenError from None
+        return Principal(name=self._name(claims), kind="user", permissions=self._permissions(claims))
+
+    def _name(self, claims: Mapping[str, Any]) -> str:
+        names = (_claim(claims, self._settings.username_claim), claims.get("email"), claims["sub"])
+        return next(name for name in names if isinstance(name, str) and name)[:_MAX_NAME]
+
+    def _permissions(self, claims: Mapping[str, Any]) -> frozenset[Permission]:
+        given = _claim(claims, self._settings.groups_claim)
+        groups = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
+        roles = self._settings.roles
+        granted = [ROLES[roles[group]] for group in groups if isinstance(group, str) and group in roles]
+        return max(granted, key=len, default=frozenset())
+
+
+def _claim(claims: Mapping[str, Any], name: str) -> Any:
+    """Return the claim, also one that is nested (``realm_access.roles``) or has dots in its name; None without it."""
+    if name in claims:
+        return claims[name]
+    found: Any = claims
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _kid(token: str) -> str:
+    """Return the key id in the header of a token; empty if the token has none."""
+    import jwt
+
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+    except (jwt.InvalidTokenError, ValueError):
+        return ""
+    return kid if isinstance(kid, str) else ""

@@ -1,0 +1,1 @@
+"""Limits the requests of each caller: ``gcra`` decides, ``limiters`` keep the state, ``middleware`` adds headers."""
