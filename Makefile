@@ -102,7 +102,7 @@ lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
 	@for function in $(basename $(notdir $(wildcard infra/packaging/*.in))); do \
 		$(COMPILE) -c requirements/cloud.txt infra/packaging/$$function.in -o requirements/lambda-$$function.txt; done
 	@$(COMPILE) --group dev --extra local --extra kafka pyproject.toml -o requirements/dev.txt
-	@$(COMPILE) requirements/fuzz.in -o requirements/fuzz.txt
+	@$(COMPILE) -c requirements/dev.txt requirements/fuzz.in -o requirements/fuzz.txt
 
 clean: ## Stop the local stack; remove .venv, .venv-* and all generated files
 	@if [ -x $(BIN)/vedette-local ] && [ -d .vedette ]; then $(BIN)/vedette-local down || true; fi

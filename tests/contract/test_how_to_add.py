@@ -154,7 +154,7 @@ EXAMPLES: Final = {
             "from cloud_functions.api.app import create_app\n"
             "import inspect\n"
             "first = next(iter(inspect.signature(create_app).parameters))\n"
-            "app = create_app(**{first: SimpleNamespace(close=lambda: None)})\n"
+            "app = create_app(**{first: SimpleNamespace(close=lambda: None, limits_rates=False, audit=None)})\n"
             "assert '/api/toys' in app.openapi()['paths']\n"
         ),
     ),

@@ -13,7 +13,7 @@ from cloud_functions.settings import Environment
 from shared.errors import ConfigurationError
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-_CLAIM: Final = re.compile(r"[^\s.]+(\.[^\s.]+)*")
+_CLAIM: Final = re.compile(r"[^\s.]+(\.[^\s.]+)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

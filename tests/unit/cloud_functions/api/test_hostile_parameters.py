@@ -83,7 +83,7 @@ def _is_harmless(name: str, value: str) -> bool:
     """Return whether the parameter accepts the value."""
     if name in ("camera_id", "site_id", "region", "camera", "group", "group_id", "device", "device_id", "user"):
         return is_segment(value)
-    if name == "search":
+    if name in ("search", "actor", "action", "target"):
         return 1 <= len(value) <= 100 and value == value.strip() and not any(ord(char) < 32 for char in value)
     if name in ("license_plate", "text", "plate"):
         return _is_plate(value)

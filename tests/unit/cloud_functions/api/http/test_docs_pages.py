@@ -10,6 +10,10 @@ import pytest
 from cloud_functions.api.http.docs_pages import ASSETS, packaged_assets
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
 
+_ENVELOPED_PATHS = tuple(
+    f"/api{path}" for path in ("/api-keys", "/audit", "/cameras", "/commands", "/users", "/v1/devices")
+)
+
 
 @pytest.fixture
 def assets(tmp_path: Path) -> Path:
@@ -76,9 +80,7 @@ def test_the_openapi_document_is_complete() -> None:
         for method, operation in operations.items():
             assert operation["summary"], (method, path)
             assert len(operation["description"]) > 20, (method, path)
-            is_enveloped = (
-                path.startswith(("/api/cameras", "/api/commands", "/api/v1/devices")) or path == "/api/auth/login"
-            )
+            is_enveloped = path.startswith(_ENVELOPED_PATHS) or path == "/api/auth/login"
             errors = "application/json" if is_enveloped else "application/problem+json"
             assert "health" in path or errors in operation["responses"]["422"]["content"]
             for parameter in operation.get("parameters", []):
