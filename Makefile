@@ -44,7 +44,7 @@ ifeq ($(strip $(ARGS)),)
 	@$(BIN)/coverage erase
 	@$(PYTEST) --cov --cov-report= tests/unit tests/contract
 	@$(BIN)/coverage report --skip-covered --fail-under=90 | tail -n 40
-	@$(PYTEST) tests/integration tests/e2e
+	@$(PYTEST) tests --ignore=tests/unit --ignore=tests/contract
 else
 	@$(PYTEST) $(ARGS)
 endif
