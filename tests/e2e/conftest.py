@@ -6,7 +6,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -52,14 +53,21 @@ class RunningStack:
         return wait_until(check, timeout_s=timeout_s, poll_s=0.05)
 
 
-@pytest.fixture(scope="session")
-def _session_stack() -> Iterator[RunningStack]:
+@contextmanager
+def running_stack() -> Generator[RunningStack]:
+    """A stack of its own, in a new folder that is removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="vedette-stack-"))
     folder.chmod(0o755)
     running = RunningStack(folder / "state")
     yield running
     running.stack.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _session_stack() -> Iterator[RunningStack]:
+    with running_stack() as running:
+        yield running
 
 
 @pytest.fixture

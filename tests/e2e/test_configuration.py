@@ -16,11 +16,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from infra.local.demo.device import DEVICE_ID, StackUrls, agent_process
 from infra.local.processes.process import Process
-from tests.e2e.conftest import RunningStack
+from tests.e2e.conftest import RunningStack, running_stack
 from tests.support.ports import reserve_port
 from tests.support.users import stack_admin
 
-pytestmark = pytest.mark.xdist_group("stack")
+pytestmark = pytest.mark.xdist_group("configuration")
 
 PATIENCE_S = 90.0
 SECRET = "pl4nted-s3cret"
@@ -79,10 +79,12 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(_session_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    one = Site(_session_stack, tmp_path_factory.mktemp("agent"))
-    yield one
-    one.close()
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A stack of its own, because which device gets a new camera depends on all devices that it knows."""
+    with running_stack() as stack:
+        one = Site(stack, tmp_path_factory.mktemp("agent"))
+        yield one
+        one.close()
 
 
 def test_a_device_that_was_off_converges_to_the_last_of_ten_changes(site: Site) -> None:

@@ -308,11 +308,14 @@ def test_cloud_b3_response_above_the_limit_is_a_problem(api: SizedApi, database_
         "queryStringParameters": {"limit": "1000"}, "multiValueQueryStringParameters": {"limit": ["1000"]},
         "requestContext": {"stage": "prod", "identity": {}}, "body": None, "isBase64Encoded": False, "version": "1.0",
     }  # fmt: skip
-    for event in (http_api_event("GET", path, query="limit=1000"), rest):
+    uncompressed = {"accept-encoding": "identity"}
+    for event in (http_api_event("GET", path, query="limit=1000", headers=uncompressed), rest):
         answer = api.invoke(event)
         assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json")
         assert answer.json()["type"] == "urn:vedette:problem:answer-too-large"
     assert api.get(path, limit=100).status == 200
+    compressed = api.invoke(http_api_event("GET", path, query="limit=1000"))  # its client accepts gzip, and so it fits
+    assert (compressed.status, compressed.headers["content-encoding"]) == (200, "gzip")
 
 
 def test_cloud_06_every_publication_fits_into_an_sns_entry(ingest: IngestHarness) -> None:

@@ -9,6 +9,7 @@ import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -30,8 +31,8 @@ class FolderWithTakenPort(StateFolder):
 
     taken: int = 0
 
-    def ports(self, names: list[str]) -> dict[str, int]:
-        chosen = super().ports(names)
+    def ports(self, names: list[str], **choices: Any) -> dict[str, int]:
+        chosen = super().ports(names, **choices)
         if self.taken:
             chosen["postgres"], self.taken = self.taken, 0
         return chosen
