@@ -24,9 +24,13 @@ FLAGS: Final = (
 _TIMEOUT_MS: Final = 20_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, without a window."""
+    """The system's Chromium, without a window.
+
+    Playwright's event loop runs in this thread until it is stopped. It must not outlive the module: no other test of
+    this worker could run a loop.
+    """
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("needs a browser: no Chromium or Chrome on PATH (Debian: apt install chromium)")

@@ -18,6 +18,8 @@ from tests.support.api_calls import FakeSnapshots, store, stored_event
 from tests.support.dashboard_server import add_picture, dashboard_server, events_of_a_morning
 from tests.support.users import PASSWORD, add_user
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 Open = Callable[..., Visit]
 HOSTILE: Final = "<img src=x onerror=document.title='owned'>"
 _VIEWS: Final = ("#/events", "#/events?as=list", "#/cameras", "#/plates", "#/plates?plate=B-AK-123")
