@@ -59,7 +59,9 @@ def dashboard_server(
     )
     app = create_app(dependencies=dependencies)
     app.add_middleware(OriginCheckMiddleware)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", lifespan="on", ws="none", timeout_graceful_shutdown=10)
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -70,7 +72,7 @@ def dashboard_server(
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(timeout=20)
+        thread.join(timeout=60)  # requests of pages that are still open end first
         listener.close()
     assert not thread.is_alive()
 
