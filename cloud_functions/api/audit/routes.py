@@ -10,7 +10,8 @@ from starlette.responses import Response
 from cloud_functions.api.audit.requests import AuditListParameters
 from cloud_functions.api.audit.responses import AuditListEnvelope, entry_content
 from cloud_functions.api.dependencies import Deps
-from cloud_functions.api.http.envelope import envelope_response, page_meta
+from cloud_functions.api.http.envelope import page_response
+from cloud_functions.api.http.responses import NO_STORE
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import require
 from cloud_functions.db.audit.log import AuditFilter, StoredEntry, list_entries
@@ -50,6 +51,4 @@ async def get_entries(deps: Deps, params: Annotated[AuditListParameters, Query()
         return list_entries(connection, where, limit=params.page_size, offset=params.offset)
 
     entries, total = await deps.database.run(read)
-    meta = page_meta(page=params.page, page_size=params.page_size, total=total)
-    content = [entry_content(entry) for entry in entries]
-    return envelope_response(content, meta=meta, headers={"Cache-Control": "no-store"})
+    return page_response([entry_content(entry) for entry in entries], page=params, total=total, headers=NO_STORE)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Depends, Request
 from starlette.responses import Response
 
+from cloud_functions.api.cameras.not_found import existing_camera
 from cloud_functions.api.cameras.requests import CameraRef, ConnectionTestRequest
 from cloud_functions.api.cameras.responses import ConnectionTestEnvelope
 from cloud_functions.api.commands.ask import (
@@ -20,7 +21,6 @@ from cloud_functions.api.commands.ask import (
 from cloud_functions.api.commands.responses import AcceptedEnvelope
 from cloud_functions.api.dependencies import Deps
 from cloud_functions.api.http.envelope import envelope_response
-from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.db.cameras.queries import find_camera
@@ -58,9 +58,7 @@ async def post_connection_test(
     """
 
     def read(connection: Connection) -> tuple[Camera, DeviceCamera | None]:
-        camera = find_camera(connection, ref, scope=caller.scope)
-        if camera is None:
-            raise Problem(404, "camera-not-found", "There is no camera with this id or slug.")
+        camera = existing_camera(find_camera(connection, ref, scope=caller.scope))
         return camera, deps.configurations.camera_to_test(connection, camera.id)
 
     camera, device_camera = await deps.database.run(read)

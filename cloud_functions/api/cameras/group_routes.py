@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Body, Depends, Query
 from starlette.responses import Response
 
+from cloud_functions.api.cameras.not_found import existing_group, group_not_found
 from cloud_functions.api.cameras.requests import GroupRef, GroupRequest, PageParameters
 from cloud_functions.api.cameras.responses import (
     DeletedGroupEnvelope,
@@ -16,7 +17,7 @@ from cloud_functions.api.cameras.responses import (
     group_content,
 )
 from cloud_functions.api.dependencies import Dependencies, Deps
-from cloud_functions.api.http.envelope import envelope_response, error_description, page_meta
+from cloud_functions.api.http.envelope import envelope_response, error_description, page_response
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.http.versions import IfMatch, IfMatchHeader, entity_tag
@@ -54,8 +55,7 @@ async def get_groups(caller: Reader, deps: Deps, params: Annotated[PageParameter
     groups, total = await deps.database.run(
         lambda connection: list_groups(connection, limit=params.page_size, offset=params.offset, scope=caller.scope)
     )
-    meta = page_meta(page=params.page, page_size=params.page_size, total=total)
-    return envelope_response([group_content(group) for group in groups], meta=meta)
+    return page_response([group_content(group) for group in groups], page=params, total=total)
 
 
 @router.post(
@@ -80,7 +80,7 @@ async def post_group(caller: Writer, deps: Deps, body: Annotated[GroupRequest, B
     def write(connection: Connection) -> CameraGroup:
         group_id = _new_id()
         create_group(connection, group_id, body.to_store(), slug=slug)
-        return _existing(find_group(connection, str(group_id)))
+        return existing_group(find_group(connection, str(group_id)))
 
     return _group_response(await _run_with_unique_name(deps, write), status=201)
 
@@ -89,7 +89,7 @@ async def post_group(caller: Writer, deps: Deps, body: Annotated[GroupRequest, B
 async def get_group(caller: Reader, deps: Deps, ref: GroupRef) -> Response:
     """The group with this id or slug. The response has an `ETag`, for `If-Match`."""
     found = await deps.database.run(lambda connection: find_group(connection, ref, scope=caller.scope))
-    return _group_response(_existing(found))
+    return _group_response(existing_group(found))
 
 
 @router.put(
@@ -109,7 +109,7 @@ async def put_group(
         if body.slug not in (None, stored.slug):
             raise invalid_parameter("slug", "cannot be changed", location="body")
         replace_group(connection, stored.id, body.to_store())
-        return _existing(find_group(connection, str(stored.id)))
+        return existing_group(find_group(connection, str(stored.id)))
 
     return _group_response(await _run_with_unique_name(deps, write))
 
@@ -150,21 +150,11 @@ def _locked(connection: Connection, ref: str, if_match: IfMatch, scope: CameraSc
     """Return the group, locked for this transaction; raise the 404 or 412 Problem."""
     locked = lock_group(connection, ref, scope=scope)
     if locked is None:
-        raise _group_not_found()
+        raise group_not_found()
     if_match.require(locked.version)
-    return _existing(find_group(connection, str(locked.id)))
+    return existing_group(find_group(connection, str(locked.id)))
 
 
 def _group_response(group: CameraGroup, *, status: int = 200) -> Response:
     content = group_content(group)
     return envelope_response(content, status=status, headers={"ETag": entity_tag(group.version, content)})
-
-
-def _existing(group: CameraGroup | None) -> CameraGroup:
-    if group is None:
-        raise _group_not_found()
-    return group
-
-
-def _group_not_found() -> Problem:
-    return Problem(404, "group-not-found", "There is no group with this id or slug.")

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from cloud_functions.api.http.parameters import Segment, check_one_line
+from cloud_functions.api.http.parameters import Segment, check_one_line, reject_boolean
 from cloud_functions.db.cameras.groups import GroupFields
 from cloud_functions.db.cameras.queries import CameraFilter
 from cloud_functions.db.cameras.scope import CameraScope
@@ -140,12 +140,7 @@ class CameraRequest(_EditableBody):
         default_factory=CameraConfig, description="Settings for the camera's agent: zones, lines, models, plates."
     )
 
-    @field_validator("fps", "detection_sensitivity", "retention_days", mode="before")
-    @classmethod
-    def _reject_booleans(cls, value: Any) -> Any:
-        if isinstance(value, bool):
-            raise ValueError("must be a number")  # noqa: TRY004 - pydantic's
-        return value
+    _reject_booleans = field_validator("fps", "detection_sensitivity", "retention_days", mode="before")(reject_boolean)
 
     @field_validator("slug")
     @classmethod

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from cloud_functions.api.cameras.configuration import send_configurations
 from cloud_functions.api.cameras.logins import new_fields, replaced_fields, unknown_group
+from cloud_functions.api.cameras.not_found import camera_not_found, existing_camera
 from cloud_functions.api.cameras.requests import (
     CameraListParameters,
     CameraRef,
@@ -27,7 +28,7 @@ from cloud_functions.api.cameras.responses import (
     summary_content,
 )
 from cloud_functions.api.dependencies import Deps
-from cloud_functions.api.http.envelope import envelope_response, error_description, page_meta
+from cloud_functions.api.http.envelope import envelope_response, error_description, page_response
 from cloud_functions.api.http.problems import Problem, invalid_parameter
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.http.versions import IfMatch, IfMatchHeader, entity_tag
@@ -74,8 +75,7 @@ async def get_cameras(caller: Reader, deps: Deps, params: Annotated[CameraListPa
             offset=params.offset,
         )
     )
-    meta = page_meta(page=params.page, page_size=params.page_size, total=total)
-    return envelope_response([camera_content(camera) for camera in cameras], meta=meta)
+    return page_response([camera_content(camera) for camera in cameras], page=params, total=total)
 
 
 @router.post(
@@ -108,7 +108,7 @@ async def post_camera(caller: Writer, deps: Deps, body: Annotated[CameraRequest,
             raise Problem(409, "slug-taken", "Another camera has this slug. Choose another one.") from None
         except UnknownGroupError:
             raise unknown_group() from None
-        return _existing(find_camera(connection, str(camera_id)))
+        return existing_camera(find_camera(connection, str(camera_id)))
 
     camera = await deps.database.run(write)
     await send_configurations(deps, [camera.fields.device_id])
@@ -126,7 +126,7 @@ async def get_summary(caller: Reader, deps: Deps) -> Response:
 async def get_camera(caller: Reader, deps: Deps, ref: CameraRef) -> Response:
     """The camera with this id or slug. The response has an `ETag`, for `If-Match`."""
     found = await deps.database.run(lambda connection: find_camera(connection, ref, scope=caller.scope))
-    return _camera_response(_existing(found))
+    return _camera_response(existing_camera(found))
 
 
 @router.put(
@@ -154,7 +154,7 @@ async def put_camera(
             replace_camera(connection, stored.id, fields)
         except UnknownGroupError:
             raise unknown_group() from None
-        return stored, _existing(find_camera(connection, str(stored.id)))
+        return stored, existing_camera(find_camera(connection, str(stored.id)))
 
     before, camera = await deps.database.run(write)
     await send_configurations(deps, [before.fields.device_id, camera.fields.device_id])
@@ -196,7 +196,7 @@ async def patch_state(
     def write(connection: Connection) -> Camera:
         stored = _locked(connection, ref, if_match, caller.scope)
         set_state(connection, stored.id, is_active=body.is_active, enable_detection=body.enable_detection)
-        return _existing(find_camera(connection, str(stored.id)))
+        return existing_camera(find_camera(connection, str(stored.id)))
 
     camera = await deps.database.run(write)
     await send_configurations(deps, [camera.fields.device_id])
@@ -218,33 +218,22 @@ async def get_health(
     """
 
     def read(connection: Connection) -> tuple[list[HealthRecord], int]:
-        camera = _existing(find_camera(connection, ref, scope=caller.scope))
+        camera = existing_camera(find_camera(connection, ref, scope=caller.scope))
         return list_health(connection, camera.id, limit=params.page_size, offset=params.offset)
 
     records, total = await deps.database.run(read)
-    meta = page_meta(page=params.page, page_size=params.page_size, total=total)
-    return envelope_response([health_content(record) for record in records], meta=meta)
+    return page_response([health_content(record) for record in records], page=params, total=total)
 
 
 def _locked(connection: Connection, ref: str, if_match: IfMatch, scope: CameraScope | None) -> Camera:
     """Return the camera, locked for this transaction; raise the 404 or 412 Problem."""
     locked = lock_camera(connection, ref, scope=scope)
     if locked is None:
-        raise _camera_not_found()
+        raise camera_not_found()
     if_match.require(locked.version)
-    return _existing(find_camera(connection, str(locked.id)))
+    return existing_camera(find_camera(connection, str(locked.id)))
 
 
 def _camera_response(camera: Camera, *, status: int = 200) -> Response:
     content = camera_content(camera)
     return envelope_response(content, status=status, headers={"ETag": entity_tag(camera.config_version, content)})
-
-
-def _existing(camera: Camera | None) -> Camera:
-    if camera is None:
-        raise _camera_not_found()
-    return camera
-
-
-def _camera_not_found() -> Problem:
-    return Problem(404, "camera-not-found", "There is no camera with this id or slug.")

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from cloud_functions.api.cameras.camera_file import COLUMNS, CREDENTIAL_COLUMNS, csv_file, read_rows
 from cloud_functions.api.cameras.configuration import send_configurations
 from cloud_functions.api.cameras.imports import import_rows
+from cloud_functions.api.cameras.not_found import existing_group
 from cloud_functions.api.cameras.requests import ExportParameters, ImportRequest
 from cloud_functions.api.cameras.responses import ImportEnvelope
 from cloud_functions.api.dependencies import Dependencies, Deps
@@ -157,8 +158,8 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
 def _exported(
     deps: Dependencies, connection: Connection, params: ExportParameters, scope: CameraScope | None
 ) -> list[dict[str, Any]]:
-    if params.group_id is not None and find_group(connection, params.group_id, scope=scope) is None:
-        raise Problem(404, "group-not-found", "There is no group with this id or slug.")
+    if params.group_id is not None:
+        existing_group(find_group(connection, params.group_id, scope=scope))
     cameras, _ = list_cameras(connection, CameraFilter(group=params.group_id, scope=scope))
     rows = [_row(camera) for camera in cameras]
     if params.include_credentials:

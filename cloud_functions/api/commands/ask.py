@@ -19,6 +19,7 @@ from starlette.responses import Response
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.http.envelope import envelope_response, error_description
 from cloud_functions.api.http.problems import Problem
+from cloud_functions.api.http.responses import root_path
 from cloud_functions.db.commands.record import (
     NewCommand,
     StoredCommand,
@@ -118,7 +119,7 @@ async def send_question(deps: Dependencies, question: DeviceQuestion) -> UUID:
 
 def accepted_response(request: Request, command_id: UUID) -> Response:
     """Return the 202 for a caller who does not wait. ``Location`` is where the reply will be."""
-    path = f"{request.scope.get('root_path', '')}/api/v1/commands/{command_id}"
+    path = f"{root_path(request)}/api/v1/commands/{command_id}"
     return envelope_response({"command_id": str(command_id), "status": "sent"}, status=202, headers={"Location": path})
 
 

@@ -17,7 +17,7 @@ from cloud_functions.api.devices.responses import (
     camera_as_device,
     device_content,
 )
-from cloud_functions.api.http.envelope import envelope_response, page_meta
+from cloud_functions.api.http.envelope import envelope_response, page_response
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.responses import text_response
 from cloud_functions.api.http.strict_route import StrictRoute
@@ -38,8 +38,7 @@ async def get_devices(deps: Deps, params: Annotated[DeviceListParameters, Query(
     devices, total = await deps.database.run(
         lambda connection: list_devices(connection, status=params.status, limit=params.page_size, offset=params.offset)
     )
-    meta = page_meta(page=params.page, page_size=params.page_size, total=total)
-    return envelope_response([device_content(device) for device in devices], meta=meta)
+    return page_response([device_content(device) for device in devices], page=params, total=total)
 
 
 @router.get("/{device}", name="get_device", response_model=DeviceEnvelope, dependencies=[_READ], summary="Get a device")

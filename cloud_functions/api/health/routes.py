@@ -14,6 +14,7 @@ from cloud_functions.api.backends.health_probes import HealthProbe
 from cloud_functions.api.dependencies import Deps
 from cloud_functions.api.health.responses import HealthResponse
 from cloud_functions.api.http.problems import Problem
+from cloud_functions.api.http.responses import NO_STORE
 from cloud_functions.api.http.strict_route import StrictRoute
 from shared import __version__
 from shared.errors import VedetteError
@@ -46,7 +47,7 @@ async def health(deps: Deps) -> Response:
     return JSONResponse(
         {"status": status, "version": __version__, "checks": checks},
         status_code=503 if status == "unavailable" else 200,
-        headers={"Cache-Control": "no-store"},
+        headers=NO_STORE,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 from fastapi import Request
 from pydantic import BaseModel, Field
@@ -61,9 +61,27 @@ def envelope_response(
     return Response(text, status, headers=dict(headers or {}), media_type="application/json")
 
 
-def page_meta(*, page: int, page_size: int, total: int) -> dict[str, int]:
-    """Return the ``meta`` of one page of a list."""
-    return {"page": page, "pageSize": page_size, "total": total, "totalPages": -(-total // page_size)}
+class PageRequest(Protocol):
+    """The page that a request asks for."""
+
+    @property
+    def page(self) -> int:
+        """Number of the page, starting at 1."""
+        ...
+
+    @property
+    def page_size(self) -> int:
+        """Number of items on a page."""
+        ...
+
+
+def page_response(
+    items: Sequence[Mapping[str, Any]], *, page: PageRequest, total: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return one page of a list in the envelope. ``total`` is the number of items on all pages."""
+    pages = -(-total // page.page_size)
+    meta = {"page": page.page, "pageSize": page.page_size, "total": total, "totalPages": pages}
+    return envelope_response(items, meta=meta, headers=headers)
 
 
 def error_envelope(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path
@@ -121,3 +121,10 @@ def row_id(text: str, name: str) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= 18 and int(text) > 0:
         return int(text)
     raise invalid_parameter(name, "must be a positive integer", location="path")
+
+
+def reject_boolean(value: Any) -> Any:
+    """Validate the text or JSON of a number: JSON's true and false are none, though pydantic takes them for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic's
+    return value

@@ -6,12 +6,20 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from cloud_functions.api.http.cursor import Cursor
 
 DATE_TIME: Final[dict[str, Any]] = {"format": "date-time"}
 """JSON Schema keywords of a field that holds an RFC 3339 time."""
+NO_STORE: Final[dict[str, str]] = {"Cache-Control": "no-store"}
+"""Headers of a response that no cache may keep."""
+
+
+def root_path(request: Request) -> str:
+    """Return the path prefix that a gateway has removed: it begins every address of this API."""
+    return request.scope.get("root_path", "")
 
 
 def json_response(content: Mapping[str, Any], *, status: int = 200) -> Response:

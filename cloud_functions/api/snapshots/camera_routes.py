@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from cloud_functions.api.dependencies import Dependencies, Deps
 from cloud_functions.api.http.problems import Problem
-from cloud_functions.api.http.responses import json_response
+from cloud_functions.api.http.responses import json_response, root_path
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.snapshots.capture import existing_snapshot, snapshot_not_found
@@ -102,7 +102,7 @@ async def get_latest(request: Request, caller: Reader, deps: Deps, ref: SourceRe
     )
     if snapshot is None:
         raise Problem(404, "no-snapshot", "This camera has no stored snapshot. Capture one first.")
-    return json_response(snapshot_content(snapshot, root_path=_root_path(request)))
+    return json_response(snapshot_content(snapshot, root_path=root_path(request)))
 
 
 @router.get(
@@ -114,7 +114,7 @@ async def get_latest(request: Request, caller: Reader, deps: Deps, ref: SourceRe
 async def get_snapshot(request: Request, caller: Reader, deps: Deps, ref: SnapshotRef) -> Response:
     """The snapshot without its image: dimensions, file size, capture time, and whether the image is there."""
     snapshot = await _up_to_date(deps, await existing_snapshot(deps, ref, scope=caller.scope))
-    return json_response(snapshot_content(snapshot, root_path=_root_path(request)))
+    return json_response(snapshot_content(snapshot, root_path=root_path(request)))
 
 
 @router.get(
@@ -136,7 +136,7 @@ async def get_image(request: Request, caller: Reader, deps: Deps, ref: SnapshotR
     if image.content is None:
         detail = "The image is too large for JSON. Request it with Accept: image/*."
         raise Problem(422, "answer-too-large", detail)
-    content = snapshot_content(snapshot, root_path=_root_path(request))
+    content = snapshot_content(snapshot, root_path=root_path(request))
     response = json_response(content | {"image_data": base64.b64encode(image.content).decode("ascii")})
     response.headers.update({"ETag": f'"{image.etag.strip(chr(34))}-json"', "Vary": "Accept"})
     return response
@@ -195,7 +195,7 @@ def _page(
 
 def _page_response(request: Request, params: SnapshotPageParameters, page: SnapshotPage) -> Response:
     return json_response(
-        snapshot_page_content(page, number=params.page, per_page=params.per_page, root_path=_root_path(request))
+        snapshot_page_content(page, number=params.page, per_page=params.per_page, root_path=root_path(request))
     )
 
 
@@ -273,7 +273,3 @@ def _accepts_image(request: Request) -> bool:
     """Return whether ``Accept`` names an image type. ``*/*`` alone means JSON, the documented form."""
     accepted = [part.strip().lower() for part in request.headers.get("accept", "").split(",")]
     return any(part.startswith("image/") for part in accepted) and "application/json" not in accepted
-
-
-def _root_path(request: Request) -> str:
-    return request.scope.get("root_path", "")

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Request
 from starlette.responses import Response
 
+from cloud_functions.api.cameras.not_found import existing_camera, existing_group
 from cloud_functions.api.cameras.requests import CameraRef, GroupRef
 from cloud_functions.api.commands.ask import DEFAULT_TIMEOUT_S
 from cloud_functions.api.dependencies import Deps
 from cloud_functions.api.http.envelope import envelope_response, error_description
 from cloud_functions.api.http.problems import Problem
-from cloud_functions.api.http.responses import json_response
+from cloud_functions.api.http.responses import json_response, root_path
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.snapshots.capture import (
@@ -76,12 +77,10 @@ async def capture(
     The path names a camera, or a device that has exactly one.
     """
     camera = await deps.database.run(lambda connection: _named_camera(connection, ref, caller.scope))
-    options = CaptureOptions(
-        timeout_s=timeout_seconds, thumbnail=None, requested_by=caller.name, is_abandoned=request.is_disconnected
-    )
+    options = _options(request, caller, CaptureRequest(timeout_seconds=timeout_seconds))
     action = capture_snapshot if wait else request_snapshot
     snapshot = await action(deps, camera, options)
-    content = snapshot_content(snapshot, root_path=_root_path(request))
+    content = snapshot_content(snapshot, root_path=root_path(request))
     response = json_response(content, status=_status(snapshot))
     response.headers.update(_location(request, snapshot, waited=wait))
     return response
@@ -104,15 +103,9 @@ async def capture_group(
 
     The response has the outcome of each camera: a camera that fails does not affect the others. `meta` counts them.
     """
-    given = body or _NO_BODY
     cameras = await deps.database.run(lambda connection: _cameras_of_group(connection, ref, caller.scope))
-    options = CaptureOptions(
-        timeout_s=given.timeout_seconds,
-        thumbnail=given.save_thumbnail,
-        requested_by=caller.name,
-        is_abandoned=request.is_disconnected,
-    )
-    results = await capture_all(deps, cameras, options, root_path=_root_path(request))
+    options = _options(request, caller, body or _NO_BODY)
+    results = await capture_all(deps, cameras, options, root_path=root_path(request))
     return envelope_response(results, meta=capture_counts(results))
 
 
@@ -133,20 +126,20 @@ async def capture_of_camera(
     wait: Wait = True,
 ) -> Response:
     """Capture a frame of the camera now, and return the snapshot once its image can be read."""
-    given = body or _NO_BODY
-    camera = await deps.database.run(lambda connection: find_camera(connection, ref, scope=caller.scope))
-    if camera is None:
-        raise _camera_not_found()
-    options = CaptureOptions(
+    found = await deps.database.run(lambda connection: find_camera(connection, ref, scope=caller.scope))
+    action = capture_snapshot if wait else request_snapshot
+    snapshot = await action(deps, existing_camera(found), _options(request, caller, body or _NO_BODY))
+    content = enveloped_snapshot(snapshot, root_path=root_path(request))
+    return envelope_response(content, status=_status(snapshot), headers=_location(request, snapshot, waited=wait))
+
+
+def _options(request: Request, caller: Principal, given: CaptureRequest) -> CaptureOptions:
+    return CaptureOptions(
         timeout_s=given.timeout_seconds,
         thumbnail=given.save_thumbnail,
         requested_by=caller.name,
         is_abandoned=request.is_disconnected,
     )
-    action = capture_snapshot if wait else request_snapshot
-    snapshot = await action(deps, camera, options)
-    content = enveloped_snapshot(snapshot, root_path=_root_path(request))
-    return envelope_response(content, status=_status(snapshot), headers=_location(request, snapshot, waited=wait))
 
 
 def _named_camera(connection: Connection, ref: str, scope: CameraScope | None) -> Camera:
@@ -157,16 +150,11 @@ def _named_camera(connection: Connection, ref: str, scope: CameraScope | None) -
     slugs = cameras_of_device(connection, ref, scope=scope)
     if len(slugs) > 1:
         raise Problem(409, "several-cameras", "This device has several cameras. Name the camera instead of the device.")
-    camera = find_camera(connection, slugs[0], scope=scope) if slugs else None
-    if camera is None:
-        raise _camera_not_found()
-    return camera
+    return existing_camera(find_camera(connection, slugs[0], scope=scope) if slugs else None)
 
 
 def _cameras_of_group(connection: Connection, ref: str, scope: CameraScope | None) -> list[Camera]:
-    group = find_group(connection, ref, scope=scope)
-    if group is None:
-        raise Problem(404, "group-not-found", "There is no group with this id or slug.")
+    group = existing_group(find_group(connection, ref, scope=scope))
     conditions = CameraFilter(group=group.slug, active_only=True, scope=scope)
     cameras, total = list_cameras(connection, conditions, limit=MAX_GROUP)
     if total > MAX_GROUP:
@@ -184,12 +172,4 @@ def _location(request: Request, snapshot: CameraSnapshot, *, waited: bool) -> di
     if snapshot.status == "stored":
         return {}
     path = f"/api/snapshots/{snapshot.id}" if waited else f"/api/v1/commands/{snapshot.command_id}"
-    return {"Location": f"{_root_path(request)}{path}"}
-
-
-def _root_path(request: Request) -> str:
-    return request.scope.get("root_path", "")
-
-
-def _camera_not_found() -> Problem:
-    return Problem(404, "camera-not-found", "There is no camera with this id or slug.")
+    return {"Location": f"{root_path(request)}{path}"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path, Query
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
 
 from cloud_functions.api.commands.ask import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, MIN_TIMEOUT_S
 from cloud_functions.api.http.list_parameters import TimeRangeParameters
-from cloud_functions.api.http.parameters import Segment
+from cloud_functions.api.http.parameters import Segment, reject_boolean
 from cloud_functions.api.http.problems import invalid_parameter
 from shared.ids import is_uuid
 
@@ -75,12 +75,7 @@ class CaptureRequest(BaseModel):
         default=None, description="Whether to make a thumbnail too. Null: as the camera's settings.", examples=[True]
     )
 
-    @field_validator("timeout_seconds", mode="before")
-    @classmethod
-    def _reject_booleans(cls, value: Any) -> Any:
-        if isinstance(value, bool):
-            raise ValueError("must be a number")  # noqa: TRY004 - pydantic's
-        return value
+    _reject_booleans = field_validator("timeout_seconds", mode="before")(reject_boolean)
 
 
 class SnapshotPageParameters(TimeRangeParameters):

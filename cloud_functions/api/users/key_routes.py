@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query
 from starlette.responses import Response
 
 from cloud_functions.api.dependencies import Deps
-from cloud_functions.api.http.envelope import envelope_response, error_description, page_meta
+from cloud_functions.api.http.envelope import envelope_response, error_description, page_response
 from cloud_functions.api.http.problems import Problem
+from cloud_functions.api.http.responses import NO_STORE
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.api_keys import new_api_key
 from cloud_functions.api.security.audit.request_audit import record_details
@@ -33,7 +34,6 @@ from shared.ids import Uuid7Generator
 router = APIRouter(prefix="/api-keys", tags=["Administration"], route_class=StrictRoute)
 _READ = Depends(require("users:read"))
 Writer = Annotated[Principal, Depends(require("users:write"))]
-_NO_STORE: Final = {"Cache-Control": "no-store"}
 _new_id = Uuid7Generator()
 _REFUSED: dict[int | str, dict[str, Any]] = {
     403: error_description("The caller lacks a permission, or one of the scopes (`exceeds-own-permissions`)."),
@@ -47,8 +47,7 @@ async def get_keys(deps: Deps, params: Annotated[KeyListParameters, Query()]) ->
     keys, total = await deps.database.run(
         lambda connection: list_api_keys(connection, search=params.search, limit=params.page_size, offset=params.offset)
     )
-    meta = page_meta(page=params.page, page_size=params.page_size, total=total)
-    return envelope_response([key_content(key) for key in keys], meta=meta, headers=_NO_STORE)
+    return page_response([key_content(key) for key in keys], page=params, total=total, headers=NO_STORE)
 
 
 @router.post(
@@ -82,7 +81,7 @@ async def post_key(deps: Deps, principal: Writer, body: Annotated[NewKeyRequest,
         return find_listed_key(connection, row.id)
 
     stored = _existing(await deps.database.run(write))
-    return envelope_response(key_content(stored) | {"key": key.text}, status=201, headers=_NO_STORE)
+    return envelope_response(key_content(stored) | {"key": key.text}, status=201, headers=NO_STORE)
 
 
 @router.delete(

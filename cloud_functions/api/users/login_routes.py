@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from cloud_functions.api.dependencies import Deps
 from cloud_functions.api.http.envelope import envelope_response, error_description
+from cloud_functions.api.http.responses import NO_STORE
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.users.requests import LoginRequest
 from cloud_functions.api.users.responses import LoginEnvelope, login_content
@@ -27,4 +28,4 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 async def post_login(deps: Deps, request: Request, body: Annotated[LoginRequest, Body()]) -> Response:
     """Log in with username or email and password. The response holds the tokens and the user."""
     session = await log_in(deps, request, login=body.login, password=body.password.get_secret_value())
-    return envelope_response(login_content(session), headers={"Cache-Control": "no-store"})
+    return envelope_response(login_content(session), headers=NO_STORE)

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from cloud_functions.api.dependencies import Deps
 from cloud_functions.api.http.problems import Problem, problem_description
+from cloud_functions.api.http.responses import NO_STORE
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal, require
 from cloud_functions.api.users.admin_requests import ResetRequest
@@ -19,7 +20,6 @@ from cloud_functions.db.users.accounts import find_user
 
 router = APIRouter(prefix="/auth", tags=["Users"], route_class=StrictRoute)
 
-_NO_STORE = {"Cache-Control": "no-store"}
 _NO_LOGINS: dict[int | str, dict[str, Any]] = {404: problem_description("There are no log-ins (`users-not-enabled`).")}
 _WRONG_PASSWORD: dict[int | str, dict[str, Any]] = {
     401: problem_description("The user does not exist, is disabled, or the password is wrong (`invalid-credentials`)."),
@@ -40,7 +40,7 @@ _WRONG_TOKEN: dict[int | str, dict[str, Any]] = {
 async def post_login_json(deps: Deps, request: Request, body: Annotated[LoginRequest, Body()]) -> Response:
     """Log in with username or email and password."""
     session = await log_in(deps, request, login=body.login, password=body.password.get_secret_value())
-    return JSONResponse(token_content(session), headers=_NO_STORE)
+    return JSONResponse(token_content(session), headers=NO_STORE)
 
 
 @router.post(
@@ -52,14 +52,14 @@ async def post_login_json(deps: Deps, request: Request, body: Annotated[LoginReq
 )
 async def post_refresh(deps: Deps, body: Annotated[RefreshRequest, Body()]) -> Response:
     """Return new tokens. A refresh token is valid once; if it is used again, the session ends."""
-    return JSONResponse(token_content(await refresh(deps, body.token)), headers=_NO_STORE)
+    return JSONResponse(token_content(await refresh(deps, body.token)), headers=NO_STORE)
 
 
 @router.post("/logout", name="logout", response_model=MessageResponse, responses=_NO_LOGINS, summary="Log out")
 async def post_logout(deps: Deps, body: Annotated[RefreshRequest, Body()]) -> Response:
     """End the session of the refresh token. Its access token expires by itself, within 15 minutes."""
     await log_out(deps, body.token)
-    return JSONResponse({"message": "Logged out"}, headers=_NO_STORE)
+    return JSONResponse({"message": "Logged out"}, headers=NO_STORE)
 
 
 @router.post(
@@ -73,7 +73,7 @@ async def post_logout(deps: Deps, body: Annotated[RefreshRequest, Body()]) -> Re
 async def post_reset(deps: Deps, body: Annotated[ResetRequest, Body()]) -> Response:
     """Choose a password with the reset token of an administrator. All sessions of the user end."""
     await use_reset_token(deps, body.reset_token.get_secret_value(), new_password=body.new_password.get_secret_value())
-    return JSONResponse({"message": "Password changed. Log in."}, headers=_NO_STORE)
+    return JSONResponse({"message": "Password changed. Log in."}, headers=NO_STORE)
 
 
 @router.get("/me", name="get_me", response_model=MeResponse, summary="Get the caller")
@@ -81,7 +81,7 @@ async def get_me(deps: Deps, principal: Annotated[Principal, Depends(require("ac
     """Who the caller is, and the caller's permissions."""
     user_id = principal.user_id
     user = None if user_id is None else await deps.database.run(lambda connection: find_user(connection, user_id))
-    return JSONResponse(me_content(principal, user), headers=_NO_STORE)
+    return JSONResponse(me_content(principal, user), headers=NO_STORE)
 
 
 @router.put(
@@ -107,4 +107,4 @@ async def put_password(
         current_password=body.current_password.get_secret_value(),
         new_password=body.new_password.get_secret_value(),
     )
-    return JSONResponse({"message": "Password changed. Log in again."}, headers=_NO_STORE)
+    return JSONResponse({"message": "Password changed. Log in again."}, headers=NO_STORE)

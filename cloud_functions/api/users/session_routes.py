@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from cloud_functions.api.dependencies import Dependencies, Deps
 from cloud_functions.api.http.problems import Problem, problem_description
+from cloud_functions.api.http.responses import NO_STORE
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal
 from cloud_functions.api.security.session_cookie import (
@@ -29,7 +30,6 @@ from cloud_functions.api.users.web_sessions import begin_web_session, end_web_se
 
 router = APIRouter(prefix="/session", tags=["Users"], route_class=StrictRoute)
 
-_NO_STORE: Final = {"Cache-Control": "no-store"}
 _NOBODY: Final = Principal(name="anonymous", permissions=frozenset())
 _OTHER_SITE: Final[dict[int | str, dict[str, Any]]] = {
     403: problem_description(
@@ -54,7 +54,7 @@ async def get_session(deps: Deps, request: Request) -> Response:
     ended = principal is None and session_token(request) is not None
     if ended:
         principal = await _principal(deps, _without_cookies(request))
-    response = JSONResponse(session_content(principal or _NOBODY, log_in=_log_in(deps, request)), headers=_NO_STORE)
+    response = JSONResponse(session_content(principal or _NOBODY, log_in=_log_in(deps, request)), headers=NO_STORE)
     if ended:
         delete_session_cookie(request, response)
     return response
@@ -73,7 +73,7 @@ async def post_session(deps: Deps, request: Request, body: Annotated[LoginReques
         detail = "Logging in needs https, except on the machine of the API itself. See SESSION_OVER_HTTP."
         raise Problem(403, "https-required", detail)
     user, token = await begin_web_session(deps, request, login=body.login, password=body.password.get_secret_value())
-    response = JSONResponse(session_content(principal_of(user), log_in=_log_in(deps, request)), headers=_NO_STORE)
+    response = JSONResponse(session_content(principal_of(user), log_in=_log_in(deps, request)), headers=NO_STORE)
     set_session_cookie(request, response, token)
     return response
 
@@ -85,7 +85,7 @@ async def delete_session(deps: Deps, request: Request) -> Response:
     token = session_token(request)
     if token is not None and deps.tokens is not None:
         await end_web_session(deps, token)
-    response = JSONResponse({"message": "Logged out"}, headers=_NO_STORE)
+    response = JSONResponse({"message": "Logged out"}, headers=NO_STORE)
     delete_session_cookie(request, response)
     return response
 

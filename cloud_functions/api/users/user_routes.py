@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Query
 from starlette.responses import Response
 
 from cloud_functions.api.dependencies import Deps
-from cloud_functions.api.http.envelope import envelope_response, error_description, page_meta
+from cloud_functions.api.http.envelope import envelope_response, error_description, page_response
 from cloud_functions.api.http.problems import invalid_parameter
+from cloud_functions.api.http.responses import NO_STORE
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.audit.request_audit import record_details
 from cloud_functions.api.security.passwords import hash_password
@@ -61,7 +62,6 @@ from shared.ids import Uuid7Generator
 router = APIRouter(prefix="/users", tags=["Administration"], route_class=StrictRoute)
 _READ = Depends(require("users:read"))
 Writer = Annotated[Principal, Depends(require("users:write"))]
-_NO_STORE: Final = {"Cache-Control": "no-store"}
 _new_id = Uuid7Generator()
 
 _REFUSED: dict[int | str, dict[str, Any]] = {
@@ -76,8 +76,7 @@ async def get_users(deps: Deps, params: Annotated[UserListParameters, Query()]) 
     users, total = await deps.database.run(
         lambda connection: list_users(connection, params.user_filter(), limit=params.page_size, offset=params.offset)
     )
-    meta = page_meta(page=params.page, page_size=params.page_size, total=total)
-    return envelope_response([listed_user_content(user) for user in users], meta=meta, headers=_NO_STORE)
+    return page_response([listed_user_content(user) for user in users], page=params, total=total, headers=NO_STORE)
 
 
 @router.post(
@@ -114,7 +113,7 @@ async def post_user(deps: Deps, principal: Writer, body: Annotated[NewUserReques
         return _existing(find_user(connection, user.id)), token
 
     user, token = await deps.database.run(write)
-    return envelope_response(listed_user_content(user) | {"reset_token": token}, status=201, headers=_NO_STORE)
+    return envelope_response(listed_user_content(user) | {"reset_token": token}, status=201, headers=NO_STORE)
 
 
 @router.get("/{user}", name="get_user", response_model=UserEnvelope, dependencies=[_READ], summary="Get a user")
@@ -193,11 +192,11 @@ async def reset(deps: Deps, principal: Writer, ref: UserRef) -> Response:
 
     token = await deps.database.run(write)
     content = {"reset_token": token, "expires_in": int(RESET_LIFETIME.total_seconds())}
-    return envelope_response(content, headers=_NO_STORE)
+    return envelope_response(content, headers=NO_STORE)
 
 
 def _user_response(user: User) -> Response:
-    return envelope_response(listed_user_content(user), headers=_NO_STORE)
+    return envelope_response(listed_user_content(user), headers=NO_STORE)
 
 
 def _existing(user: User | None) -> User:
