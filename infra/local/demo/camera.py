@@ -125,9 +125,14 @@ def camera_settings(source: str, *, model: str | None, plates: bool, rules: Path
 
 def absolute_source(source: str) -> str:
     """Return a file's path so that it is found from any folder; other sources unchanged."""
-    named = source if Path(source).exists() else source.removeprefix("file:")
-    path = Path(named).expanduser()
+    path = file_path(source)
     return str(path.absolute()) if path.is_file() else source
+
+
+def file_path(source: str) -> Path:
+    """Return the path that a source names, as the agent resolves it: ``~`` is home, and ``file:`` may come first."""
+    named = source if Path(source).exists() else source.removeprefix("file:")
+    return Path(named).expanduser()
 
 
 def store_camera(plan: CameraPlan, database: StackDatabase) -> StoredCamera:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +26,7 @@ from infra.local.demo.camera import (
     ConfigurationRetry,
     StackDatabase,
     StoredCamera,
+    file_path,
     pinned_camera,
     plan_camera,
     store_camera,
@@ -112,9 +112,7 @@ def check_source(source: str) -> None:
     scheme = urlsplit(source).scheme
     if "://" in source or scheme in _BARE_SCHEMES or source.startswith("/dev/"):
         return
-    # As the agent resolves it: "~" is the home folder, and "file:" may precede a path.
-    named = source if Path(source).exists() else source.removeprefix("file:")
-    path = Path(named).expanduser()
+    path = file_path(source)
     if path.is_file():
         return
     if path.is_dir():
