@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
-
-import uvicorn
 
 from cloud_functions.api.app import create_app
 from cloud_functions.api.security.roles import ROLES
@@ -19,10 +14,10 @@ from cloud_functions.db.connect import connect_to
 from shared.clock import SystemClock
 from tests.support.api_calls import FakeSnapshots, lambda_api
 from tests.support.camera_groups import OWN, TwoGroups, fill_two_groups
+from tests.support.served_app import served_app
 from tests.support.users import add_user
 
 ANONYMOUS: Final = "nobody"
-_START_TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +38,11 @@ def served_api(database_url: str) -> Generator[ServedApi]:
     headers = _headers(database_url, tokens)
     handler, dependencies = lambda_api(database_url, tokens=tokens, snapshots=FakeSnapshots(dict(objects.images)))
     handler.close()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(
-            uvicorn.Config(create_app(dependencies=dependencies), log_level="warning", lifespan="off")
-        )
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        _wait_for(server)
-        try:
-            yield ServedApi(f"http://127.0.0.1:{listener.getsockname()[1]}", objects, headers)
-        finally:
-            server.should_exit = True
-            thread.join()
-            dependencies.close()
+    try:
+        with served_app(create_app(dependencies=dependencies), lifespan="off") as address:
+            yield ServedApi(address, objects, headers)
+    finally:
+        dependencies.close()
 
 
 def _headers(url: str, tokens: AccessTokens) -> dict[str, dict[str, str]]:
@@ -68,11 +55,3 @@ def _headers(url: str, tokens: AccessTokens) -> dict[str, dict[str, str]]:
                 token = tokens.issue(connection, user_id=user_id, username=name, role=role, groups=groups)
             headers[f"{limit}{role}"] = {"Authorization": f"Bearer {token}"}
     return headers
-
-
-def _wait_for(server: uvicorn.Server) -> None:
-    deadline_s = time.monotonic() + _START_TIMEOUT_S
-    while not server.started:
-        if time.monotonic() > deadline_s:
-            raise TimeoutError("the API did not start")
-        time.sleep(0.02)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -13,12 +11,12 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-import uvicorn
 
 from cloud_functions.api.settings import ApiSettings
 from cloud_functions.api.wiring import server_app
 from cloud_functions.settings import DatabaseSettings
 from tests.support.api_calls import NOON, store, stored_event
+from tests.support.served_app import served_app
 from tests.support.waiting import eventually
 
 
@@ -26,19 +24,8 @@ from tests.support.waiting import eventually
 def server(database_url: str) -> Iterator[str]:
     """The address of a uvicorn server of the API with four threads."""
     settings = ApiSettings(database=DatabaseSettings(url=database_url), bucket="pictures")
-    config = uvicorn.Config(server_app(settings, threads=4), log_level="warning", lifespan="on", ws="none")
-    instance = uvicorn.Server(config)
-    listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=instance.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not instance.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    instance.should_exit = True
-    thread.join(timeout=20)
-    listener.close()
-    assert not thread.is_alive()
+    with served_app(server_app(settings, threads=4)) as address:
+        yield address
 
 
 def test_many_concurrent_requests(server: str, database_url: str) -> None:

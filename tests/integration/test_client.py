@@ -22,7 +22,6 @@ from uuid import uuid4
 import boto3
 import psycopg
 import pytest
-import uvicorn
 from boto3.session import Session as AwsSession
 
 from cloud_functions.api.settings import ApiSettings
@@ -30,8 +29,8 @@ from cloud_functions.api.wiring import server_app
 from cloud_functions.settings import DatabaseSettings
 from shared.storage_keys import snapshot_object_key
 from tests.support.api_calls import NOON, events_each_minute, store, stored_event
+from tests.support.served_app import served_app
 from tests.support.users import PASSWORD, add_key, add_user
-from tests.support.waiting import eventually
 from vedette.client import (
     AuthenticationError,
     Client,
@@ -59,15 +58,8 @@ def server(database_url: str, stack_s3: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     boto3.client("s3").create_bucket(Bucket=BUCKET)
     settings = ApiSettings(database=DatabaseSettings(url=database_url), bucket=BUCKET, authentication="users")
-    instance = uvicorn.Server(uvicorn.Config(server_app(settings, threads=2), log_level="warning", ws="none"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=instance.run, kwargs={"sockets": [listener]})
-    thread.start()
-    eventually(lambda: instance.started, what="the server has started")
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    instance.should_exit = True
-    thread.join(timeout=20)
-    listener.close()
+    with served_app(server_app(settings, threads=2)) as address:
+        yield address
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from cloud_functions.privacy.camera_passwords import CameraPasswords
 from edge_agent.device.sealed_box import open_password
 from shared.commands import MAX_COMMAND_BYTES
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
-from tests.support.backing_services import PostgresFixture
 from tests.support.ingest_harness import IngestHarness, RecordingCommands, open_ingest, rows
 from tests.support.managed_device import ManagedDevice
 from tests.support.protected_sites import dump, keys, setting
@@ -450,15 +449,6 @@ def test_changes_in_any_order_do_not_deadlock(cloud: Cloud, database_url: str, t
         thread.join()
     assert faults == []
     assert all(cloud.version(device) >= 12 for device in devices)
-
-
-@pytest.fixture
-def empty_url(postgres: PostgresFixture) -> Iterator[str]:
-    """A database without a schema."""
-    postgres.start()
-    name = postgres.new_database(migrated=False)
-    yield postgres.server.url_of(name)
-    postgres.server.drop_database(name)
 
 
 def test_the_migration_counts_cameras_that_exist(empty_url: str) -> None:

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +20,6 @@ from uuid import uuid4
 
 import pytest
 import redis
-import uvicorn
 
 from cloud_functions.api.settings import ApiSettings, Authentication
 from cloud_functions.api.wiring import server_app
@@ -29,6 +27,7 @@ from cloud_functions.fanout.handler import build_fanout
 from cloud_functions.settings import DatabaseSettings
 from tests.integration.test_fanout_redis import records
 from tests.support.api_calls import events_each_minute, store, stored_event
+from tests.support.served_app import served_app
 from tests.support.users import PASSWORD, add_user
 from tests.support.waiting import eventually
 
@@ -58,15 +57,8 @@ def running_server(database_url: str, *, authentication: Authentication = "gatew
     """Yield the address of a server of the API, whose bucket is not reachable."""
     database = DatabaseSettings(url=database_url)
     settings = ApiSettings(database=database, bucket="pictures", authentication=authentication)
-    instance = uvicorn.Server(uvicorn.Config(server_app(settings, threads=2), log_level="warning", ws="none"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=instance.run, kwargs={"sockets": [listener]})
-    thread.start()
-    eventually(lambda: instance.started, what="the server has started")
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    instance.should_exit = True
-    thread.join(timeout=20)
-    listener.close()
+    with served_app(server_app(settings, threads=2)) as address:
+        yield address
 
 
 @pytest.fixture

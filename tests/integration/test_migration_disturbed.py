@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cloud_functions.db.migrate import current_revision, downgrade, head_revision, upgrade
-from tests.support.backing_services import PostgresFixture
 from tests.support.ingest_harness import RECOUNT, open_ingest, rows
 from tests.support.plate_reads import plate_read
 from tests.support.waiting import eventually
@@ -27,14 +25,6 @@ KEPT = [
     "SELECT id, event_id, plate_text, plate_normalized_text, confidence, captured_at FROM plate_events ORDER BY id",
 ]
 """Selects events and plate reads as users see them."""
-
-
-@pytest.fixture
-def empty_url(postgres: PostgresFixture) -> Iterator[str]:
-    postgres.start()
-    name = postgres.new_database(migrated=False)
-    yield postgres.server.url_of(name)
-    postgres.server.drop_database(name)
 
 
 def migration(url: str, *arguments: str) -> subprocess.Popen[str]:

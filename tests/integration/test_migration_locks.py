@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,18 +16,9 @@ from cloud_functions.db.migrate import current_revision, downgrade, head_revisio
 from cloud_functions.db.migration_lock import MIGRATION_LOCK
 from infra.local.servers.schema import MIGRATIONS, _digest, migrate
 from shared.errors import ConfigurationError, TransientError
-from tests.support.backing_services import PostgresFixture
 from tests.support.ingest_harness import rows
 
 ADVISORY = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
-
-
-@pytest.fixture
-def empty_url(postgres: PostgresFixture) -> Iterator[str]:
-    postgres.start()
-    name = postgres.new_database(migrated=False)
-    yield postgres.server.url_of(name)
-    postgres.server.drop_database(name)
 
 
 def test_cloud_a4_lock_ends_with_its_transaction(empty_url: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -18,7 +17,6 @@ from infra.local.servers.postgres import PostgresBinaries, PostgresServer
 from shared.clock import ManualClock
 from shared.errors import ConfigurationError, TransientError
 from tests.support.api_calls import store, stored_event
-from tests.support.backing_services import PostgresFixture
 from tests.support.ingest_harness import RECOUNT, open_ingest, rows
 from tests.support.ports import reserve_port
 from tests.support.wire_events import (
@@ -40,14 +38,6 @@ UNION ALL SELECT 'function', proname, prosrc, '', '', '', '' FROM pg_proc WHERE 
 UNION ALL SELECT 'trigger', tgname, tgrelid::regclass::text, pg_get_triggerdef(oid), '', '', '' FROM pg_trigger
 WHERE NOT tgisinternal ORDER BY 1, 2, 3
 """
-
-
-@pytest.fixture
-def empty_url(postgres: PostgresFixture) -> Iterator[str]:
-    postgres.start()
-    name = postgres.new_database(migrated=False)
-    yield postgres.server.url_of(name)
-    postgres.server.drop_database(name)
 
 
 def up_down_up(url: str) -> None:

@@ -108,6 +108,15 @@ def database_url(postgres: PostgresFixture) -> Iterator[str]:
     postgres.server.drop_database(name)
 
 
+@pytest.fixture
+def empty_url(postgres: PostgresFixture) -> Iterator[str]:
+    """The URL of a fresh database without a schema."""
+    postgres.start()
+    name = postgres.new_database(migrated=False)
+    yield postgres.server.url_of(name)
+    postgres.server.drop_database(name)
+
+
 class BrokerFixture:
     """The session's MQTT broker."""
 

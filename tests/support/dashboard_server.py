@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,7 +9,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import uvicorn
 
 from cloud_functions.api.app import create_app
 from cloud_functions.api.backends.database import ApiDatabase
@@ -28,6 +24,7 @@ from shared.clock import SystemClock
 from shared.storage_keys import snapshot_key, snapshot_object_key, thumbnail_object_key
 from tests.support.api_calls import FakeSnapshots, database_at, stored_event
 from tests.support.ingest_harness import RecordingCommands
+from tests.support.served_app import served_app
 
 
 @contextmanager
@@ -59,22 +56,8 @@ def dashboard_server(
     )
     app = create_app(dependencies=dependencies)
     app.add_middleware(OriginCheckMiddleware)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", lifespan="on", ws="none", timeout_graceful_shutdown=10)
-    )
-    listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(timeout=60)  # requests of pages that are still open end first
-        listener.close()
-    assert not thread.is_alive()
+    with served_app(app) as address:
+        yield address
 
 
 def add_picture(snapshots: FakeSnapshots, event: dict[str, Any], *, hue: int = 100) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""An ASGI application under uvicorn, on a thread of the test."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final, Literal
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from tests.support.waiting import eventually
+
+_STOP_TIMEOUT_S: Final = 60.0
+_GRACE_S: Final = 10
+"""Time for the requests of pages that are still open when the server stops; they are cancelled then."""
+
+
+@contextmanager
+def served_app(app: ASGIApp, *, lifespan: Literal["on", "off"] = "on") -> Generator[str]:
+    """Yield the address of a server of the application, and stop it."""
+    config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=_GRACE_S)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        eventually(lambda: server.started or not thread.is_alive(), what="the server has started")
+        assert server.started
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(_STOP_TIMEOUT_S)
+    assert not thread.is_alive()
