@@ -8,6 +8,7 @@ from typing import Any, Final
 from psycopg.types.json import Jsonb
 
 from cloud_functions.db.cameras.record import WITH_STATES
+from cloud_functions.db.devices.status import IS_ONLINE
 from cloud_functions.db.types import Connection
 from shared.clock import format_utc
 
@@ -32,9 +33,7 @@ LEFT JOIN LATERAL (
 WHERE s.status = 'offline' ORDER BY since NULLS FIRST, s.slug LIMIT %s
 """
 _OFFLINE: Final = WITH_STATES + _LONGEST
-_DEVICES: Final = """
-SELECT count(*), count(*) FILTER (WHERE status = 'online' AND last_seen_at > now() - interval '90 seconds') FROM devices
-"""
+_DEVICES: Final = "SELECT count(*), count(*) FILTER (WHERE is_online) FROM devices".replace("is_online", IS_ONLINE)
 _DROPPED: Final = """
 SELECT device_id, (heartbeat #>> '{outbox,dropped_events}')::numeric::bigint AS events,
        coalesce((heartbeat #>> '{outbox,dropped_images}')::numeric::bigint, 0) AS images

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 
@@ -17,6 +17,17 @@ Connection = psycopg.Connection[Row]
 
 Transaction = Callable[[], AbstractContextManager[Connection]]
 """Begins a transaction: committed at the end of the ``with`` block, rolled back when the block raises."""
+
+
+Result = TypeVar("Result")
+
+
+class QueryRunner(Protocol):
+    """Runs queries for asynchronous callers, each in a transaction of its own; the API's ``ApiDatabase`` is one."""
+
+    async def run(self, query: Callable[[Connection], Result]) -> Result:
+        """Return what ``query`` returns, its transaction committed."""
+        ...
 
 
 class Position(Protocol):

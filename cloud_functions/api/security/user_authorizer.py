@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hmac
 import math
-from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from fastapi import Request
 
@@ -21,22 +20,13 @@ from cloud_functions.api.security.rate_limit.limiters import RateLimiter
 from cloud_functions.api.security.roles import Role, is_permission, permissions_of
 from cloud_functions.api.security.session_cookie import session_hash, session_token
 from cloud_functions.api.security.tokens import AccessTokens, InvalidTokenError
-from cloud_functions.db.types import Connection
+from cloud_functions.db.types import Connection, QueryRunner
 from cloud_functions.db.users.accounts import User
 from cloud_functions.db.users.api_keys import ApiKey, find_api_key, record_key_use
 from cloud_functions.db.users.web_sessions import find_session_user
 
-Result = TypeVar("Result")
 ALL_SCOPES: Final = "*"
 CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="vedette"'}
-
-
-class QueryRunner(Protocol):
-    """Runs a query in a transaction of its own; ``backends.database.ApiDatabase`` is one."""
-
-    async def run(self, query: Callable[[Connection], Result]) -> Result:
-        """Return what ``query`` returns, its transaction committed."""
-        ...
 
 
 class OidcAuthorizer(Protocol):

@@ -7,16 +7,17 @@ from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
+from cloud_functions.db.devices.status import IS_ONLINE
+
 # The state of the cameras that agents report, from one pass over the devices. Reading it for each camera would parse
-# the heartbeat of a device once for each of its cameras. A device that has sent nothing for 90 seconds, and so each of
-# its cameras, counts as offline.
+# the heartbeat of a device once for each of its cameras. Each camera of a device that is offline counts as offline.
 _REPORTED: Final = """
 reported AS MATERIALIZED (
     SELECT devices.device_id, health ->> 'camera_id' AS camera_id, health ->> 'status' AS state,
-           status = 'online' AND last_seen_at > now() - interval '90 seconds' AS is_reachable
+           is_online AS is_reachable
     FROM devices, jsonb_array_elements(
         CASE jsonb_typeof(heartbeat -> 'cameras') WHEN 'array' THEN heartbeat -> 'cameras' ELSE '[]' END) AS health
-"""
+""".replace("is_online", IS_ONLINE)
 
 # A camera is idle while no agent reports it: its device is unknown, or has not applied the camera yet.
 _STATES: Final = """

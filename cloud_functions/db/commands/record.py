@@ -10,19 +10,19 @@ from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from cloud_functions.db.cameras.scope import CAMERA_ID_IN_SCOPE, CameraScope, limited, scope_parameters
+from cloud_functions.db.devices.status import IS_ONLINE
 from cloud_functions.db.types import Connection
 
 LISTEN: Final[LiteralString] = "LISTEN vedette_commands"
 """Subscribes a connection to the ids of answered commands."""
 
-# A device that has sent nothing for 90 seconds does not get the command in time.
+# A device that is offline does not get the command in time.
 _ADD: Final = """
 INSERT INTO commands (id, device_id, site_id, kind, camera_id, requested_by, expires_at)
 SELECT %(id)s, device_id, site_id, %(kind)s, %(camera_id)s, %(requested_by)s, %(expires_at)s FROM devices
-WHERE device_id = %(device_id)s AND heartbeat IS NOT NULL AND status = 'online'
-  AND last_seen_at > now() - interval '90 seconds'
+WHERE device_id = %(device_id)s AND heartbeat IS NOT NULL AND is_online
 RETURNING site_id
-"""
+""".replace("is_online", IS_ONLINE)
 # MQTT may deliver a reply twice: the first one counts, and only from the device that was asked.
 _REPLY: Final = """
 WITH answered AS (

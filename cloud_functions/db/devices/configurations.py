@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from cloud_functions.db.devices.status import IS_ONLINE
 from cloud_functions.db.types import Connection
 
 MAX_VERSION: Final = 2**53
@@ -72,9 +73,9 @@ WHERE known.device_id = ANY (%(devices)s) AND known.managed AND known.version > 
   AND known.applied_version IS DISTINCT FROM known.version AND known.rejected_version IS DISTINCT FROM known.version
   AND (known.sent_version IS DISTINCT FROM known.version OR known.sent_at IS NULL
        OR known.sent_at < now() - make_interval(secs => %(send_again_after_s)s))
-  AND (NOT %(online_only)s OR (device.status = 'online' AND device.last_seen_at > now() - interval '90 seconds'))
+  AND (NOT %(online_only)s OR is_online)
 ORDER BY known.device_id, camera.slug
-"""
+""".replace("is_online", IS_ONLINE)
 _ONE: Final = """
 SELECT known.public_key, camera.id, camera.slug, camera.rtsp_url, camera.username, camera.password_sealed,
        camera.is_active, camera.enable_detection, camera.detection_sensitivity, camera.settings

@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from cloud_functions.db.devices.status import SILENT_AFTER
 from cloud_functions.db.types import Connection
-
-SILENT_AFTER: Final = timedelta(seconds=90)
 
 # A device that was silent for a day before the first sweep is not news. The cameras that were offline before have their
 # own events. Of two sweeps, one skips the locked devices, or finds the other's outage (ON CONFLICT).

@@ -5,16 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from cloud_functions.db.devices.status import IS_ONLINE
 from cloud_functions.db.types import Connection
 
-# A device that has sent nothing for 90 seconds counts as offline, as its cameras do (see db/cameras/record.py).
 _STATE: Final = """
 WITH state AS (
-    SELECT device_id, CASE WHEN status = 'online' AND last_seen_at > now() - interval '90 seconds'
-                           THEN 'online' ELSE 'offline' END AS status
-    FROM devices
+    SELECT device_id, CASE WHEN is_online THEN 'online' ELSE 'offline' END AS status FROM devices
 )
-"""
+""".replace("is_online", IS_ONLINE)
 # Ranges are half-open, so a range has upper - lower numbers.
 _DETAILS: Final = """
 SELECT page.total, page.status, d.device_id, d.site_id, d.agent_version, d.first_seen_at, d.last_seen_at,

@@ -6,9 +6,8 @@ The entry of a view is written before its response begins: what cannot be record
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,20 +16,10 @@ from cloud_functions.api.http.problems import Problem, problem_response
 from cloud_functions.api.security.audit.request_audit import RequestAudit
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.db.audit.log import Outcome, add_entry, add_entry_without_waiting
-from cloud_functions.db.types import Connection
+from cloud_functions.db.types import Connection, QueryRunner
 from shared.errors import VedetteError
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
-
-
-class QueryRunner(Protocol):
-    """Runs a query in a transaction of its own; ``backends.database.ApiDatabase`` is one."""
-
-    async def run(self, query: Callable[[Connection], Result]) -> Result:
-        """Return what ``query`` returns, its transaction committed."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
