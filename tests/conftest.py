@@ -13,6 +13,8 @@ settings.register_profile("vedette", deadline=None)
 settings.load_profile("vedette")
 
 os.environ["REDIS_PORT"] = "0"  # stacks of tests leave 6379 to the user's Redis, and to the test that asks for it
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(name, None)  # a make that a test starts must not inherit the options of the make that runs the tests
 
 pytest_plugins = ["tests.support.backing_services"]
 
