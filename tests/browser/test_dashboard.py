@@ -15,7 +15,9 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
 from tests.support.api_calls import FakeSnapshots, store, stored_event
-from tests.support.dashboard_server import add_picture, dashboard_server, events_of_a_morning
+from tests.support.command_devices import AnsweringDevice, store_device
+from tests.support.dashboard_server import add_picture, dashboard_server, events_of_a_morning, jpeg_picture
+from tests.support.snapshot_device import SnapshotDevice
 from tests.support.users import PASSWORD, add_user
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -316,14 +318,37 @@ def test_looking_around_without_a_user(
         expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-def test_a_camera_without_the_permission_has_no_snapshot_button(visit: Open, server: str) -> None:
-    """And an error of the request is shown in words."""
-    camera = {"name": "Gate", "slug": "gate", "rtsp_url": "rtsp://10.0.0.4/stream", "device_id": "gate-01"}
-    assert httpx.post(f"{server}/api/v1/cameras", json=camera).status_code == 201
+def test_a_snapshot_now(visit: Open, database_url: str, snapshots: FakeSnapshots, ids: list[int]) -> None:
+    """The picture replaces the camera's newest one; a camera that is not in the API has no button."""
+    large, small = jpeg_picture((960, 540), 30), jpeg_picture((320, 180), 30)
+    device = SnapshotDevice(database_url, snapshots, jpeg=large, thumbnail=small)
+    store_device(database_url)
+    with dashboard_server(database_url, snapshots=snapshots, commands=AnsweringDevice(database_url, device)) as origin:
+        _add_camera(origin)
+        page = visit(origin).open("#/cameras")
+        card = page.locator("vd-camera-card").filter(has_text="gate-01")
+        expect(card.get_by_role("img", name="Newest picture of gate")).to_be_visible()
+        card.get_by_role("button", name="Snapshot now").click()
+        expect(card.get_by_role("status")).to_have_text("Taken just now")
+        image = card.get_by_role("img", name="Picture of gate, just taken")
+        expect(image).to_be_visible()
+        assert image.evaluate("image => image.naturalWidth") == 960
+        assert [command["camera_id"] for command in device.commands] == ["gate"]
+        unmanaged = page.locator("vd-camera-card").filter(has_text="loading-dock")
+        expect(unmanaged.get_by_role("button")).to_have_count(0)
+
+
+def test_a_snapshot_that_fails_is_an_error_in_words(visit: Open, server: str) -> None:
+    """The camera's newest picture stays."""
+    _add_camera(server)
     page = visit(server).open("#/cameras")
     card = page.locator("vd-camera-card").filter(has_text="gate-01")
-    expect(card.locator("vd-picture img")).to_be_visible()
+    expect(card.get_by_role("img")).to_be_visible()
     card.get_by_role("button", name="Snapshot now").click()
     expect(card.get_by_role("status")).to_contain_text(re.compile("offline|does not exist|not answer", re.IGNORECASE))
-    unmanaged = page.locator("vd-camera-card").filter(has_text="loading-dock")
-    expect(unmanaged.get_by_role("button")).to_have_count(0)
+    expect(card.get_by_role("img", name="Newest picture of gate")).to_be_visible()
+
+
+def _add_camera(origin: str) -> None:
+    camera = {"name": "Gate", "slug": "gate", "rtsp_url": "rtsp://10.0.0.4/stream", "device_id": "gate-01"}
+    assert httpx.post(f"{origin}/api/v1/cameras", json=camera).status_code == 201

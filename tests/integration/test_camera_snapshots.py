@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -28,94 +27,14 @@ from cloud_functions.observability import NoMetrics
 from cloud_functions.settings import GapSettings, MaintenanceSettings
 from shared.clock import ManualClock, format_utc
 from shared.errors import TransientError
-from shared.storage_keys import snapshot_key, snapshot_object_key, thumbnail_object_key
 from tests.support.api_calls import Answer, ApiCalls, FakeSnapshots, lambda_api
 from tests.support.command_devices import AnsweringDevice, store_device
-from tests.support.ingest_harness import RecordingCommands, open_database, open_ingest, rows
-from tests.support.wire_events import batch, failures, wire_event
+from tests.support.ingest_harness import RecordingCommands, open_database, rows
+from tests.support.snapshot_device import JPEG, THUMBNAIL, SnapshotDevice, store_event
+from tests.support.wire_events import wire_event
 
 CAPTURE = "/api/snapshots/capture"
 CAMERAS = "/api/v1/cameras"
-JPEG = b"\xff\xd8 a picture"
-THUMBNAIL = b"\xff\xd8 small"
-
-
-@dataclass
-class Agent:
-    """A device that takes snapshots: its image goes into ``bucket`` unless ``stores`` is false."""
-
-    url: str
-    bucket: FakeSnapshots
-    device_id: str = "gate-01"
-    stores: bool = True
-    answers: bool = True
-    error: str | None = None
-    keys: list[str] = field(default_factory=list[str])
-    commands: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    described: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-
-    def __call__(self, command: dict[str, Any]) -> dict[str, Any] | None:
-        self.commands.append(command)
-        if not self.answers:
-            return None
-        if self.error is not None:
-            return {"status": "error", "error": self.error}
-        return {"snapshot": self.take(command)}
-
-    def take(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Take a picture, and return its description for the reply."""
-        moment = datetime.now(UTC)
-        key = snapshot_key(camera_id=command["camera_id"], event_type="snapshot", timestamp=moment, extension="jpg")
-        self.keys.append(key)
-        if self.stores:
-            self.upload(key)
-        described = {
-            "snapshot_id": command["snapshot_id"],
-            "camera_id": command["camera_id"],
-            "captured_at": format_utc(moment),
-            "image": _reference(key),
-            "has_thumbnail": True,
-            "stored": self.stores,
-        } | ({} if self.stores else {"error": "S3 is away"})
-        self.described.append(described)
-        return described
-
-    def upload(self, key: str) -> None:
-        self.bucket.objects[snapshot_object_key(self.device_id, key)] = JPEG
-        self.bucket.objects[thumbnail_object_key(self.device_id, key)] = THUMBNAIL
-
-    def send_event(self, command: dict[str, Any], described: dict[str, Any], **fields: Any) -> None:
-        """Let ingest store the event of a picture."""
-        data = {
-            "snapshot_id": described["snapshot_id"],
-            "command_id": command["command_id"],
-            "thumbnail_key": described["image"]["key"],
-            "stored": described["stored"],
-        }
-        _store(
-            self.url,
-            wire_event(
-                "snapshot",
-                device_id=self.device_id,
-                camera_id=described["camera_id"],
-                timestamp=described["captured_at"],
-                snapshot=described["image"],
-                event_data=data,
-            )
-            | fields,
-        )
-
-
-def _reference(key: str) -> dict[str, Any]:
-    return {
-        "key": key, "content_type": "image/jpeg", "bytes": len(JPEG), "width": 1280, "height": 720, "sha256": "a" * 64,
-    }  # fmt: skip
-
-
-def _store(url: str, event: dict[str, Any]) -> None:
-    with open_ingest(url) as ingest:
-        assert failures(ingest.handle(batch([event]))) == []
-        assert ingest.dead_letters.reasons() == []
 
 
 class House:
@@ -124,8 +43,8 @@ class House:
     def __init__(self, url: str) -> None:
         self.url = url
         self.bucket = FakeSnapshots()
-        self.agent = Agent(url, self.bucket)
-        self.other = Agent(url, self.bucket, device_id="yard-01")
+        self.agent = SnapshotDevice(url, self.bucket)
+        self.other = SnapshotDevice(url, self.bucket, device_id="yard-01")
         handler, self.dependencies = lambda_api(url, snapshots=self.bucket, commands=AnsweringDevice(url, self._answer))
         self._handler = handler
         self.api = ApiCalls(handler)
@@ -461,7 +380,7 @@ def test_a_command_sent_by_mqtt_adds_its_snapshot_once(house: House) -> None:
 
 def test_a_failed_command_sent_by_mqtt_adds_nothing(house: House) -> None:
     """There is no picture, and nobody waits for one."""
-    _store(
+    store_event(
         house.url,
         wire_event("snapshot", snapshot=None, event_data={"snapshot_id": str(uuid4()), "error": "dark"}),
     )

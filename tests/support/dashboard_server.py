@@ -29,11 +29,16 @@ from tests.support.served_app import served_app
 
 @contextmanager
 def dashboard_server(
-    url: str, *, snapshots: FakeSnapshots | None = None, users: bool = False, anonymous_role: Role | None = None
+    url: str,
+    *,
+    snapshots: FakeSnapshots | None = None,
+    users: bool = False,
+    anonymous_role: Role | None = None,
+    commands: RecordingCommands | None = None,
 ) -> Generator[str]:
     """Yield the address of a server on the database at ``url``.
 
-    With ``users`` callers log in; otherwise everybody may do everything.
+    With ``users`` callers log in; otherwise everybody may do everything. Commands for devices go to ``commands``.
     """
     clock, thread_pool = SystemClock(), ServerThreadPool(threads=4)
     database = ApiDatabase(make_database=lambda: database_at(url), thread_pool=thread_pool)
@@ -51,7 +56,7 @@ def dashboard_server(
         thread_pool=thread_pool,
         clock=clock,
         limits=SERVER_LIMITS,
-        commands=RecordingCommands(),
+        commands=commands or RecordingCommands(),
         tokens=tokens,
     )
     app = create_app(dependencies=dependencies)
@@ -72,7 +77,7 @@ def add_picture(snapshots: FakeSnapshots, event: dict[str, Any], *, hue: int = 1
         (snapshot_object_key(event["device_id"], key), (960, 540)),
         (thumbnail_object_key(event["device_id"], key), (320, 180)),
     ):
-        snapshots.objects[name] = _jpeg(size, hue)
+        snapshots.objects[name] = jpeg_picture(size, hue)
     return event | {"snapshot_path": key}
 
 
@@ -92,7 +97,8 @@ def events_of_a_morning(snapshots: FakeSnapshots, *, until: Any, count: int = 60
     return events
 
 
-def _jpeg(size: tuple[int, int], hue: int) -> bytes:
+def jpeg_picture(size: tuple[int, int], hue: int) -> bytes:
+    """Return a drawn picture of ``size`` (width, height in pixels); ``hue`` in 0-179."""
     width, height = size
     picture = cv2.cvtColor(np.full((height, width, 3), (hue, 60, 150), np.uint8), cv2.COLOR_HSV2BGR)
     picture[height // 2 :] = (picture[height // 2 :] * 0.6).astype(np.uint8)
