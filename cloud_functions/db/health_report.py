@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
 from cloud_functions.db.cameras.record import WITH_STATES
-from cloud_functions.db.devices.status import IS_ONLINE
-from cloud_functions.db.types import Connection
+from cloud_functions.db.cameras.scope import CAMERA_IN_SCOPE, DEVICE_IN_SCOPE, CameraScope, limited, scope_parameters
+from cloud_functions.db.online import IS_ONLINE
+from cloud_functions.db.types import Connection, Row
 from shared.clock import format_utc
 
 MAX_LISTED: Final = 50
 """Maximum entries of each list."""
 STATUSES: Final = ("idle", "live", "degraded", "offline")
 
-_BY_STATUS: Final = "SELECT status, count(*) FROM states GROUP BY status"
+# ``{cameras}`` and ``{devices}`` are the conditions of a limit to camera groups; empty without one.
+_BY_STATUS: Final = "SELECT status, count(*) FROM states WHERE true{cameras} GROUP BY status"
 _CAMERAS: Final = WITH_STATES + _BY_STATUS
 # A camera is offline since its first record after the last one with another status. A camera without such a record
 # never was connected, as far as the history goes back.
@@ -30,26 +32,28 @@ LEFT JOIN LATERAL (
         WHERE other.camera_id = s.id AND other.status <> 'offline'), '-infinity')
     ORDER BY last_check LIMIT 1
 ) AS began ON true
-WHERE s.status = 'offline' ORDER BY since NULLS FIRST, s.slug LIMIT %s
+WHERE s.status = 'offline'{cameras} ORDER BY since NULLS FIRST, s.slug LIMIT %(most)s
 """
 _OFFLINE: Final = WITH_STATES + _LONGEST
-_DEVICES: Final = "SELECT count(*), count(*) FILTER (WHERE is_online) FROM devices".replace("is_online", IS_ONLINE)
+_DEVICES: Final = """
+SELECT count(*), count(*) FILTER (WHERE is_online) FROM devices WHERE true{devices}
+""".replace("is_online", IS_ONLINE)
 _DROPPED: Final = """
 SELECT device_id, (heartbeat #>> '{outbox,dropped_events}')::numeric::bigint AS events,
        coalesce((heartbeat #>> '{outbox,dropped_images}')::numeric::bigint, 0) AS images
 FROM devices
-WHERE (heartbeat #>> '{outbox,dropped_events}')::numeric > 0
-   OR (heartbeat #>> '{outbox,dropped_images}')::numeric > 0
-ORDER BY events DESC, images DESC, device_id LIMIT %s
+WHERE ((heartbeat #>> '{outbox,dropped_events}')::numeric > 0
+    OR (heartbeat #>> '{outbox,dropped_images}')::numeric > 0){devices}
+ORDER BY events DESC, images DESC, device_id LIMIT %(most)s
 """
 _GAPS: Final = """
 SELECT device_id, count(*), sum((SELECT sum(upper(part) - lower(part)) FROM unnest(missing) AS part))::bigint AS events,
        min(opened_at)
-FROM sequence_gaps WHERE state = 'open' GROUP BY device_id ORDER BY events DESC, device_id LIMIT %s
+FROM sequence_gaps WHERE state = 'open'{devices} GROUP BY device_id ORDER BY events DESC, device_id LIMIT %(most)s
 """
 _GAP_TOTALS: Final = """
 SELECT count(*), coalesce(sum((SELECT sum(upper(part) - lower(part)) FROM unnest(missing) AS part)), 0)::bigint
-FROM sequence_gaps WHERE state = 'open'
+FROM sequence_gaps WHERE state = 'open'{devices}
 """
 _STORE: Final = """
 INSERT INTO health_reports (day, report) VALUES (%s, %s)
@@ -57,11 +61,20 @@ ON CONFLICT (day) DO UPDATE SET report = EXCLUDED.report, created_at = now()
 """
 
 
-def build_health_report(connection: Connection, *, now: datetime) -> dict[str, Any]:
-    """Return the report as JSON values; times are RFC 3339."""
-    by_status = dict.fromkeys(STATUSES, 0) | dict(connection.execute(_CAMERAS).fetchall())
-    total, online = connection.execute(_DEVICES).fetchone() or (0, 0)
-    gaps, missing = connection.execute(_GAP_TOTALS).fetchone() or (0, 0)
+def build_health_report(connection: Connection, *, now: datetime, scope: CameraScope | None = None) -> dict[str, Any]:
+    """Return the report as JSON values; times are RFC 3339.
+
+    With ``scope``, the report of its cameras and of the devices that they are assigned to.
+    """
+
+    def rows(query: LiteralString) -> list[Row]:
+        text = query.replace("{cameras}", limited(CAMERA_IN_SCOPE, scope))
+        text = text.replace("{devices}", limited(DEVICE_IN_SCOPE, scope))
+        return connection.execute(text, {"most": MAX_LISTED} | scope_parameters(scope)).fetchall()
+
+    by_status = dict.fromkeys(STATUSES, 0) | dict(rows(_CAMERAS))
+    [(total, online)] = rows(_DEVICES)
+    [(gaps, missing)] = rows(_GAP_TOTALS)
     return {
         "generated_at": format_utc(now),
         "cameras": {"total": sum(by_status.values()), "by_status": by_status},
@@ -74,17 +87,17 @@ def build_health_report(connection: Connection, *, now: datetime) -> dict[str, A
                 "offline_since": None if since is None else format_utc(since),
                 "error": error,
             }
-            for camera_id, slug, name, device_id, since, error in connection.execute(_OFFLINE, [MAX_LISTED])
+            for camera_id, slug, name, device_id, since, error in rows(_OFFLINE)
         ],
         "devices": {"total": total, "online": online, "offline": total - online},
         "devices_with_dropped_data": [
             {"device_id": device_id, "dropped_events": events, "dropped_images": images}
-            for device_id, events, images in connection.execute(_DROPPED, [MAX_LISTED])
+            for device_id, events, images in rows(_DROPPED)
         ],
         "gaps": {"open": gaps, "missing_events": missing},
         "devices_with_gaps": [
             {"device_id": device_id, "open": count, "missing_events": events, "oldest": format_utc(oldest)}
-            for device_id, count, events, oldest in connection.execute(_GAPS, [MAX_LISTED])
+            for device_id, count, events, oldest in rows(_GAPS)
         ],
     }
 

@@ -17,6 +17,8 @@ from tests.support.users import add_key, users_api
 
 ADDRESS = "rtsp://new.example/stream"
 CAMERAS = "/api/v1/cameras"
+DEVICES = "/api/v1/devices"
+REPORT = "/api/v1/health/report"
 
 
 class Caller:
@@ -297,3 +299,56 @@ def test_snapshots_are_those_of_the_groups(callers: Callers, objects: TwoGroups)
 
 def _base64(rows: list[dict[str, Any]]) -> str:
     return b64encode(json.dumps(rows).encode()).decode()
+
+
+def test_devices_are_those_with_a_camera_of_the_groups(callers: Callers, objects: TwoGroups) -> None:
+    """A limited caller sees in a shared device its own cameras only, also in totals and in the reason of a fault."""
+    assert callers.everything.json(DEVICES)["meta"]["total"] == 2
+    everything = callers.everything.json(f"{DEVICES}/{objects.own.device}")["data"]
+    assert len(everything["cameras"]) == 3
+    assert "southern-loose" in everything["configuration"]["error"]
+    page = callers.limited.json(DEVICES)
+    assert (page["meta"]["total"], [device["device_id"] for device in page["data"]]) == (1, [objects.own.device])
+    [device] = page["data"]
+    assert device == callers.limited.json(f"{DEVICES}/{objects.own.device}")["data"]
+    assert [(camera["camera_id"], camera["name"]) for camera in device["cameras"]] == [("north-camera", "north camera")]
+    assert device["outbox"]["dropped_events"] == 3
+    assert not [mark for mark in FOREIGN_MARKS if mark in json.dumps(device).lower()]
+    assert callers.limited.json(DEVICES, page=7)["meta"]["total"] == 1
+    assert callers.limited.json(DEVICES, status="online")["meta"]["total"] == 0
+    assert callers.limited.code("GET", f"{DEVICES}/{objects.foreign.device}") == (404, "device-not-found")
+    assert callers.nothing.json(DEVICES)["meta"]["total"] == 0
+
+
+def test_the_reason_of_an_own_camera_is_shown(callers: Callers, objects: TwoGroups, database_url: str) -> None:
+    """In the device and in the camera; a reason that names a foreign camera is shown in neither."""
+    paths = (f"{DEVICES}/{objects.own.device}", f"{CAMERAS}/{objects.own.camera}")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for camera, shown in (("southern-loose", False), ("north-camera", True)):
+            reason = f"camera {camera}: no such stream"
+            connection.execute("UPDATE device_configurations SET rejected_version = version, error = %s", [reason])
+            for path in paths:
+                error = callers.limited.json(path)["data"]["configuration"]["error"]
+                assert (error == reason) is shown
+                assert error
+                assert callers.everything.json(path)["data"]["configuration"]["error"] == reason
+            listed = callers.limited.json(CAMERAS)["data"]
+            assert [(camera["configuration"]["error"] == reason) for camera in listed] == [shown]
+
+
+def test_the_health_report_is_about_the_cameras_of_the_groups(callers: Callers) -> None:
+    """Totals and lists are limited; a stored report, which is about all cameras, is closed to limited callers."""
+    everything, report = (caller.json(REPORT)["data"] for caller in (callers.everything, callers.limited))
+    assert (everything["cameras"]["total"], report["cameras"]["total"]) == (3, 1)
+    assert [camera["slug"] for camera in report["offline_cameras"]] == ["north-camera"]
+    assert (everything["devices"]["total"], report["devices"]) == (2, {"total": 1, "online": 0, "offline": 1})
+    assert [one["dropped_events"] for one in everything["devices_with_dropped_data"]] == [5, 3]
+    assert [one["dropped_events"] for one in report["devices_with_dropped_data"]] == [3]
+    assert (everything["gaps"], report["gaps"]) == (
+        {"open": 2, "missing_events": 4},
+        {"open": 1, "missing_events": 2},
+    )
+    assert [one["device_id"] for one in report["devices_with_gaps"]] == ["north-device"]
+    nothing = callers.nothing.json(REPORT)["data"]
+    assert (nothing["cameras"]["total"], nothing["devices"]["total"], nothing["gaps"]["open"]) == (0, 0, 0)
+    assert callers.limited.code("GET", f"{REPORT}?day=2026-11-30") == (403, "limited-to-groups")

@@ -19,6 +19,7 @@ from cloud_functions.db.cameras.record import CameraFields
 from cloud_functions.db.watchlists import NewPattern, add_patterns, create_watchlist
 from shared.storage_keys import image_object_keys, snapshot_key
 from tests.support.api_calls import NOON, store, stored_event
+from tests.support.command_devices import store_device
 
 OWN: Final = "north"
 FOREIGN: Final = "south"
@@ -36,6 +37,11 @@ VALUES (%s, %s, 'hq', 'test_connection', %s, 'ana', now())
 _SNAPSHOT: Final = """
 INSERT INTO camera_snapshots (id, camera_id, camera_slug, device_id, status, storage_path, thumbnail_path, content_type)
 VALUES (%s, %s, %s, %s, 'stored', %s, %s, 'image/jpeg')
+"""
+_REJECTED: Final = "UPDATE device_configurations SET error = 'camera southern-loose: no such stream'"
+_GAP: Final = """
+INSERT INTO sequence_gaps (device_id, sequence_epoch, site_id, first_sequence, last_sequence, missing, next_request_at)
+VALUES (%s, 'e', 'hq', 1, 9, '{[1,3)}', now())
 """
 
 
@@ -56,6 +62,8 @@ class GroupedCamera:
     """Id of a command that concerns the camera."""
     snapshot: UUID
     """Id of a requested snapshot of the camera, with an image."""
+    device: str
+    """Its device. That of ``north`` also has the camera ``southern-loose``, which no group has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +106,15 @@ def fill_two_groups(url: str) -> TwoGroups:
     _events(url, "southern-loose", "SS222", images)
     _events(url, "southern-unknown", "SS222", images)
     with psycopg.connect(url) as connection:
-        create_camera(
-            connection, uuid4(), camera_fields("Southern loose", group_id=None), slug="southern-loose", exact=True
-        )
+        loose = camera_fields("Southern loose", group_id=None, device_id=own.device)
+        create_camera(connection, uuid4(), loose, slug="southern-loose", exact=True)
+        connection.execute(_REJECTED)
         watchlist = create_watchlist(connection, name="stolen", description=None, enabled=True)
         added = add_patterns(connection, watchlist.watchlist_id, [NewPattern("exact", "NN111", None, None, None)])
     assert added is not None
+    cameras = [{"camera_id": camera, "status": "online"} for camera in (own.camera, "southern-loose", "southern-own")]
+    store_device(url, own.device, status="offline", cameras=cameras, outbox={"dropped_events": 3})
+    store_device(url, foreign.device, status="offline", cameras=cameras, outbox={"dropped_events": 5})
     return TwoGroups(own, foreign, watchlist.watchlist_id, added.patterns[0].pattern_id, images)
 
 
@@ -115,13 +126,14 @@ def _grouped(url: str, name: str, plate: str, images: dict[str, bytes]) -> Group
         create_camera(connection, camera_id, fields, slug=slug, exact=True)
         command = uuid4()
         connection.execute(_COMMAND, [command, f"{name}-device", slug])
+        connection.execute(_GAP, [f"{name}-device"])
         snapshot = uuid4()
         key = snapshot_key(camera_id=slug, event_type="snapshot", timestamp=NOON, extension="jpg")
         image, thumbnail = image_object_keys(f"{name}-device", key)
         connection.execute(_SNAPSHOT, [snapshot, camera_id, slug, f"{name}-device", image, thumbnail])
     images |= {image: b"jpeg", thumbnail: b"jpeg"}
     event, event_id = _events(url, slug, plate, images)
-    return GroupedCamera(name, group_id, slug, camera_id, event, event_id, plate, command, snapshot)
+    return GroupedCamera(name, group_id, slug, camera_id, event, event_id, plate, command, snapshot, f"{name}-device")
 
 
 def _events(url: str, camera: str, plate: str, images: dict[str, bytes]) -> tuple[int, str]:

@@ -187,6 +187,7 @@ def own_values(objects: TwoGroups, side: GroupedCamera) -> dict[str, str]:
         "pattern": str(objects.pattern),
         "command": str(side.command),
         "device_id": side.camera,
+        "device": side.device,
         "snapshot_id": str(side.snapshot),
     }
 

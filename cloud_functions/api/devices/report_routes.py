@@ -14,7 +14,7 @@ from cloud_functions.api.devices.report_responses import HealthReportEnvelope
 from cloud_functions.api.http.envelope import envelope_response
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.strict_route import StrictRoute
-from cloud_functions.api.security.permissions import require
+from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.db.health_report import build_health_report, find_health_report
 from cloud_functions.db.types import Connection
 
@@ -37,18 +37,26 @@ class ReportParameters(BaseModel):
     "",
     name="health_report",
     response_model=HealthReportEnvelope,
-    dependencies=[Depends(require("cameras:read"))],
     summary="Get the health report",
 )
-async def get_report(deps: Deps, params: Annotated[ReportParameters, Query()]) -> Response:
+async def get_report(
+    caller: Annotated[Principal, Depends(require_in_scope("cameras:read"))],
+    deps: Deps,
+    params: Annotated[ReportParameters, Query()],
+) -> Response:
     """Cameras by status and those that have been offline longest; devices that dropped data or have open gaps.
 
-    A report is stored each day at 04:00 UTC and kept for 400 days.
+    A report is stored each day at 04:00 UTC and kept for 400 days. Callers who are limited to camera groups get the
+    present report of their cameras and of the devices that these are assigned to. The stored ones are about all
+    cameras and closed to them.
     """
+    if caller.scope is not None and params.day is not None:
+        detail = "You are limited to camera groups, and stored reports are about all cameras. Leave out `day`."
+        raise Problem(403, "limited-to-groups", detail)
 
     def read(connection: Connection) -> dict[str, Any] | None:
         if params.day is None:
-            return build_health_report(connection, now=deps.clock.now())
+            return build_health_report(connection, now=deps.clock.now(), scope=caller.scope)
         return find_health_report(connection, params.day)
 
     report = await deps.database.run(read)

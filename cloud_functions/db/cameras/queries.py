@@ -15,7 +15,7 @@ from cloud_functions.db.cameras.record import (
     CameraFields,
     ConfigurationState,
 )
-from cloud_functions.db.cameras.scope import GROUP_IN_SCOPE, CameraScope, limited, scope_parameters
+from cloud_functions.db.cameras.scope import ERROR_IN_SCOPE, GROUP_IN_SCOPE, CameraScope, limited, scope_parameters
 from cloud_functions.db.types import Connection, Row
 from shared.ids import is_uuid
 
@@ -30,6 +30,10 @@ s.id, s.slug, g.name, g.slug, s.config_version, s.last_connected, s.created_at, 
 s.name, s.rtsp_url, s.username, s.password_sealed, s.device_id, s.group_id, s.location, s.resolution, s.fps, s.codec,
 s.is_active, s.enable_detection, s.detection_sensitivity, s.retention_days, s.settings
 """
+_ERRORS: Final = "known.error, known.send_error"
+_ERRORS_IN_SCOPE: Final[LiteralString] = ", ".join(
+    ERROR_IN_SCOPE.replace("{error}", column) for column in ("known.error", "known.send_error")
+)
 _FROM: Final = "FROM states AS s LEFT JOIN camera_groups AS g ON g.id = s.group_id"
 _CONFIGURATION: Final = " LEFT JOIN device_configurations AS known ON known.device_id = s.device_id"
 _FIND: Final = "SELECT s.status, " + _COLUMNS + _FROM + _CONFIGURATION
@@ -112,7 +116,7 @@ def list_cameras(
 ) -> CameraPage:
     """Return one page of the cameras that meet the conditions; all of them without a ``limit``."""
     conditions, parameters = _conditions(given)
-    query = WITH_STATES + _PAGE_START + SORTS[sort] + _PAGE_COLUMNS + conditions + _PAGE_END
+    query = _limited(WITH_STATES + _PAGE_START + SORTS[sort] + _PAGE_COLUMNS + conditions + _PAGE_END, given.scope)
     rows = connection.execute(query, parameters | {"limit": limit, "offset": offset}).fetchall()
     if rows or not offset:
         return CameraPage([_camera(row[1:]) for row in rows], rows[0][0] if rows else 0)
@@ -122,7 +126,7 @@ def list_cameras(
 
 def find_camera(connection: Connection, ref: str, *, scope: CameraScope | None = None) -> Camera | None:
     """Return the camera with this id or slug; None if there is none in the scope."""
-    query = (_FIND_BY_ID if is_uuid(ref) else _FIND_BY_SLUG) + limited(GROUP_IN_SCOPE, scope)
+    query = _limited(_FIND_BY_ID if is_uuid(ref) else _FIND_BY_SLUG, scope) + limited(GROUP_IN_SCOPE, scope)
     row = connection.execute(query, {"ref": ref} | scope_parameters(scope)).fetchone()
     return None if row is None else _camera(row)
 
@@ -134,6 +138,11 @@ def count_by_group(connection: Connection, *, scope: CameraScope | None = None) 
     """
     query = (_COUNTS_OF_ALL if scope is None else _COUNTS_IN_SCOPE) + _COUNTS_ORDER
     return [GroupCounts(*row) for row in connection.execute(query, scope_parameters(scope))]
+
+
+def _limited(query: LiteralString, scope: CameraScope | None) -> LiteralString:
+    """Return the query, in which errors of a device do not name cameras outside of the scope."""
+    return query if scope is None else query.replace(_ERRORS, _ERRORS_IN_SCOPE)
 
 
 def _conditions(given: CameraFilter) -> tuple[LiteralString, dict[str, object]]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
-from cloud_functions.db.devices.status import IS_ONLINE
+from cloud_functions.db.online import IS_ONLINE
 
 # The state of the cameras that agents report, from one pass over the devices. Reading it for each camera would parse
 # the heartbeat of a device once for each of its cameras. Each camera of a device that is offline counts as offline.

@@ -31,6 +31,17 @@ CAMERA_IN_SCOPE: Final[LiteralString] = (
 """Condition on the column ``group_id`` of ``cameras``."""
 GROUP_IN_SCOPE: Final[LiteralString] = "g.slug = ANY (%(scope)s::text[])"
 """Condition on ``camera_groups AS g``."""
+DEVICE_IN_SCOPE: Final[LiteralString] = (
+    "device_id IN (SELECT carried.device_id FROM cameras AS carried JOIN camera_groups AS visible"
+    " ON visible.id = carried.group_id WHERE visible.slug = ANY (%(scope)s::text[]))"
+)
+"""Condition on the column ``device_id``: a camera of the scope is assigned to the device."""
+ERROR_IN_SCOPE: Final[LiteralString] = (
+    "CASE WHEN EXISTS (SELECT FROM cameras AS named WHERE position(named.slug IN {error}) > 0 AND (named.group_id IN"
+    " (SELECT visible.id FROM camera_groups AS visible WHERE visible.slug = ANY (%(scope)s::text[]))) IS NOT TRUE)"
+    " THEN 'A camera outside of your camera groups has a problem, or several cameras have.' ELSE {error} END"
+)
+"""Expression for the text ``{error}`` of a device, which may name any of its cameras: hidden if it names others."""
 _ON_DEVICE: Final = sql.SQL("SELECT EXISTS (SELECT FROM cameras WHERE device_id = %(device_id)s AND {})").format(
     sql.SQL(CAMERA_IN_SCOPE)
 )

@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from cloud_functions.db.cameras.scope import CAMERA_ID_IN_SCOPE, CameraScope, limited, scope_parameters
-from cloud_functions.db.devices.status import IS_ONLINE
+from cloud_functions.db.online import IS_ONLINE
 from cloud_functions.db.types import Connection
 
 LISTEN: Final[LiteralString] = "LISTEN vedette_commands"

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from cloud_functions.db.devices.status import IS_ONLINE
+from cloud_functions.db.online import IS_ONLINE
 from cloud_functions.db.types import Connection
 
 MAX_VERSION: Final = 2**53

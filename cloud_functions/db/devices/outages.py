@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from cloud_functions.db.devices.status import SILENT_AFTER
+from cloud_functions.db.online import SILENT_AFTER
 from cloud_functions.db.types import Connection
 
 # A device that was silent for a day before the first sweep is not news. The cameras that were offline before have their

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Final, LiteralString, NamedTuple
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from cloud_functions.db.types import Connection
-
-SILENT_AFTER: Final = timedelta(seconds=90)
-"""A device that has sent nothing for this time is offline, and so are its cameras."""
-IS_ONLINE: Final[LiteralString] = "(status = 'online' AND last_seen_at > now() - interval '90 seconds')"
-"""Condition on a row of ``devices`` (``SILENT_AFTER``)."""
 
 _TOUCH: Final = """
 INSERT INTO devices AS known (device_id, site_id)
