@@ -22,6 +22,7 @@ from cloud_functions.api.wiring import lambda_app
 from shared.clock import ManualClock
 from shared.errors import ConfigurationError
 from tests.support.api_calls import Answer, ApiCalls
+from tests.support.camera_groups import fill_two_groups
 from tests.support.oidc_issuer import AUDIENCE, OidcIssuer, oidc_issuer
 from tests.support.users import PASSWORD, add_user, bearer, users_api
 
@@ -77,6 +78,45 @@ def test_nested_claims_and_names(database_url: str, issuer: OidcIssuer) -> None:
         me = _me(api, issuer.token(realm_access={"roles": ["staff"]})).json()
         assert (me["name"], "events:read" in me["permissions"]) == ("00u1", True)
         assert _me(api, issuer.token(claims={"realm_access.roles": "staff other"})).status == 200
+
+
+def test_users_are_limited_to_camera_groups_of_their_token(database_url: str, issuer: OidcIssuer) -> None:
+    """Slugs in a claim of its own: a user with unknown ones, or without the claim, sees no camera; with ``*`` all."""
+    fill_two_groups(database_url)
+    with _api(database_url, issuer, camera_groups_claim="vedette.cameras") as api:
+        for given, cameras in (
+            (["north"], ["north-camera"]),
+            (["north", "nowhere", 1], ["north-camera"]),
+            ("north south", ["north-camera", "south-camera"]),
+            (["nowhere"], []),
+            (["North"], []),
+            ([], []),
+            (None, []),
+            ({"north": 1}, []),
+            (["*"], ["north-camera", "southern-loose", "south-camera"]),
+        ):
+            token = issuer.token(groups=["bosses"], vedette={"cameras": given})
+            answer = api.call("GET", "/api/v1/cameras", headers=bearer(token))
+            assert {camera["slug"] for camera in answer.json()["data"]} == set(cameras), given
+            total = api.call("GET", "/api/events", headers=bearer(token)).json()["total"]
+            assert total == (12 if given == ["*"] else 3 * len(cameras)), given
+        token = issuer.token(groups=["bosses"])
+        answer = api.call("POST", "/api/plates/watchlists", body='{"name": "x"}', headers=bearer(token))
+        assert (answer.status, answer.error().code) == (403, "limited-to-groups")
+
+
+def test_camera_groups_are_mapped_like_roles(database_url: str, issuer: OidcIssuer) -> None:
+    """From the groups that make the role; a group that the map does not name gives no camera."""
+    fill_two_groups(database_url)
+    variables = VARIABLES | OIDC | {"OIDC_CAMERA_GROUPS": "gate=north, gate=attic, yard = south, all=*"}
+    settings = ApiSettings.from_environment(variables).oidc
+    assert settings is not None
+    fields: dict[str, Any] = {"camera_groups_claim": settings.camera_groups_claim}
+    fields["camera_groups"] = settings.camera_groups
+    with _api(database_url, issuer, **fields) as api:
+        for groups, total in ((["gate"], 1), (["gate", "yard"], 2), ([], 0), (["north"], 0), (["yard", "all"], 3)):
+            token = issuer.token(groups=["staff", *groups])
+            assert api.call("GET", "/api/v1/cameras", headers=bearer(token)).json()["meta"]["total"] == total, groups
 
 
 def _signed(header: dict[str, Any], claims: dict[str, Any], key: bytes | None) -> str:
@@ -207,6 +247,10 @@ def test_the_settings_make_the_authorizer() -> None:
         ({"OIDC_ISSUER": "http://issuer.example"}, "OIDC_ISSUER must be an https URL"),
         ({"OIDC_ISSUER": "https://user:password@issuer.example"}, "without a login"),
         ({"OIDC_ISSUER": "https://[issuer"}, "OIDC_ISSUER is not a URL"),
+        ({"OIDC_CAMERA_GROUPS_CLAIM": "a..b"}, "OIDC_CAMERA_GROUPS_CLAIM must be the name of a claim"),
+        ({"OIDC_CAMERA_GROUPS": "gate"}, "OIDC_CAMERA_GROUPS must be GROUP=CAMERA_GROUP"),
+        ({"OIDC_CAMERA_GROUPS": "gate="}, "OIDC_CAMERA_GROUPS must be GROUP=CAMERA_GROUP"),
+        ({"OIDC_CAMERA_GROUPS": ","}, "OIDC_CAMERA_GROUPS names no group"),
         ({"OIDC_GROUPS_CLAIM": "a..b"}, "OIDC_GROUPS_CLAIM must be the name of a claim"),
         ({"API_AUTHENTICATION": "gateway"}, "OIDC_ISSUER requires API_AUTHENTICATION=users"),
     ],

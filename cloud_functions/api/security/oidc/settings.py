@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -30,6 +30,10 @@ class OidcSettings:
     """Claim that lists a user's groups; a dot separates nested names, for example ``realm_access.roles``."""
     username_claim: str = "preferred_username"
     """Claim that names the user. Without it, ``email`` or ``sub`` does."""
+    camera_groups_claim: str | None = None
+    """Claim that lists the camera groups that a user is limited to; None limits nobody."""
+    camera_groups: Mapping[str, tuple[str, ...]] | None = None
+    """The camera groups, by slug, of each value of that claim; None: the values are slugs themselves."""
 
     @classmethod
     def from_environment(cls, env: Environment) -> Self | None:
@@ -44,6 +48,8 @@ class OidcSettings:
             roles=_roles(env.required("OIDC_ROLES", purpose="roles of the issuer's groups, such as staff=viewer")),
             groups_claim=_claim("OIDC_GROUPS_CLAIM", env.text("OIDC_GROUPS_CLAIM", "groups")),
             username_claim=_claim("OIDC_USERNAME_CLAIM", env.text("OIDC_USERNAME_CLAIM", "preferred_username")),
+            camera_groups_claim=_camera_groups_claim(env),
+            camera_groups=_camera_groups(env.optional("OIDC_CAMERA_GROUPS")),
         )
 
 
@@ -61,14 +67,40 @@ def require_safe_url(name: str, url: str) -> None:
 
 def _roles(text: str) -> dict[str, Role]:
     roles: dict[str, Role] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        group, _, role = (part.strip() for part in pair.rpartition("="))
+    for group, role in _pairs(text):
         if not group or not is_role(role):
             raise ConfigurationError(f"OIDC_ROLES must be GROUP=ROLE, ... with the roles {', '.join(ROLES)}")
         roles[group] = role
     if not roles:
         raise ConfigurationError("OIDC_ROLES names no group")
     return roles
+
+
+def _camera_groups(text: str | None) -> dict[str, tuple[str, ...]] | None:
+    if text is None:
+        return None
+    groups: dict[str, tuple[str, ...]] = {}
+    for group, slug in _pairs(text):
+        if not group or not slug:
+            raise ConfigurationError("OIDC_CAMERA_GROUPS must be GROUP=CAMERA_GROUP, ... or GROUP=* for all cameras")
+        groups[group] = (*groups.get(group, ()), slug)
+    if not groups:
+        raise ConfigurationError("OIDC_CAMERA_GROUPS names no group")
+    return groups
+
+
+def _camera_groups_claim(env: Environment) -> str | None:
+    """Return the claim of camera groups: with a map of groups, the claim of the roles unless another one is set."""
+    default = env.text("OIDC_GROUPS_CLAIM", "groups") if env.optional("OIDC_CAMERA_GROUPS") is not None else None
+    claim = env.optional("OIDC_CAMERA_GROUPS_CLAIM") or default
+    return None if claim is None else _claim("OIDC_CAMERA_GROUPS_CLAIM", claim)
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the parts of ``NAME=VALUE, ...``; a name may contain ``=``, and is empty where there is none."""
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = pair.rpartition("=")
+        yield name.strip(), value.strip()
 
 
 def _claim(name: str, text: str) -> str:

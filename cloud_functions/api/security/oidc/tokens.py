@@ -15,6 +15,8 @@ ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES25
 """Signatures with a key pair only. The algorithm in a token's header is never trusted: it must be that of the key."""
 MAX_TOKEN: Final = 16 * 1024
 """Longest token that is accepted, in characters: issuers list many groups."""
+ALL_CAMERAS: Final = "*"
+"""In place of a camera group: the user is not limited."""
 _LEEWAY_S: Final = 30
 _MAX_NAME: Final = 254
 
@@ -56,7 +58,8 @@ class OidcTokens:
     def verify(self, token: str) -> Principal:
         """Return the caller; raise InvalidTokenError for a token that is not valid now.
 
-        A user without a group of the settings has no permissions.
+        A user without a group of the settings has no permissions. Where camera groups come from the token, a user
+        without any of them, or with unknown ones only, sees no camera.
         """
         import jwt
 
@@ -75,18 +78,39 @@ class OidcTokens:
             )
         except (jwt.PyJWTError, ValueError, TypeError):
             raise InvalidTokenError from None
-        return Principal(name=self._name(claims), kind="user", permissions=self._permissions(claims))
+        return Principal(
+            name=self._name(claims),
+            kind="user",
+            permissions=self._permissions(claims),
+            groups=self._camera_groups(claims),
+        )
 
     def _name(self, claims: Mapping[str, Any]) -> str:
         names = (_claim(claims, self._settings.username_claim), claims.get("email"), claims["sub"])
         return next(name for name in names if isinstance(name, str) and name)[:_MAX_NAME]
 
     def _permissions(self, claims: Mapping[str, Any]) -> frozenset[Permission]:
-        given = _claim(claims, self._settings.groups_claim)
-        groups = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
         roles = self._settings.roles
-        granted = [ROLES[roles[group]] for group in groups if isinstance(group, str) and group in roles]
+        granted = [ROLES[roles[group]] for group in _values(claims, self._settings.groups_claim) if group in roles]
         return max(granted, key=len, default=frozenset())
+
+    def _camera_groups(self, claims: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return the slugs of the camera groups that the user is limited to; None for no limit."""
+        claim, groups_of = self._settings.camera_groups_claim, self._settings.camera_groups
+        if claim is None:
+            return None
+        slugs: dict[str, None] = {}  # ordered, each one once
+        for value in _values(claims, claim):
+            slugs |= dict.fromkeys((value,) if groups_of is None else groups_of.get(value, ()))
+        return None if ALL_CAMERAS in slugs else tuple(slugs)
+
+
+def _values(claims: Mapping[str, Any], name: str) -> list[str]:
+    """Return the texts that a claim lists, or that it separates by spaces; none of any other claim."""
+    given = _claim(claims, name)
+    if isinstance(given, str):
+        return given.split()
+    return [value for value in given if isinstance(value, str)] if isinstance(given, list) else []
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:
