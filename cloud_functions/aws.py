@@ -1,13 +1,14 @@
 """AWS clients, the errors they raise, and the limits of batch requests.
 
-Importing boto3 and making a client take longer than most invocations, so a client is made on first use. boto3 itself
+Importing boto3 and making a client take longer than most invocations, so a client is made on first use, or ahead of the
+first request where that costs none. boto3 itself
 reads ``AWS_ENDPOINT_URL`` and ``AWS_ENDPOINT_URL_<SERVICE>``, which direct clients to a local substitute.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -80,6 +81,14 @@ class AwsClients:
             config = config.merge(Config(s3={"addressing_style": "path"}))
             client = boto3.client(service, region_name=self._region, endpoint_url=endpoint_url, config=config)
         return client
+
+
+def starts_ahead_of_requests(variables: Mapping[str, str]) -> bool:
+    """Return whether Lambda imports a handler ahead of the requests: for a snapshot, or as provisioned concurrency.
+
+    What is made at import then costs no request. Everywhere else it would lengthen each cold start.
+    """
+    return variables.get("AWS_LAMBDA_INITIALIZATION_TYPE") in {"snap-start", "provisioned-concurrency"}
 
 
 def _is_aws(url: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 from cloud_functions.aws import AwsClients, aws_error
@@ -35,12 +35,21 @@ class IotCommandPublisher:
         self._aws = aws
         self._endpoint_url = endpoint_url
 
+    def prepare(self) -> None:
+        """Make the client now, which takes a second; otherwise the first command does. A failure is left to it."""
+        try:
+            self._client()
+        except Exception as error:  # for example no region
+            log.info("the client for commands to devices is made on first use: %s", type(error).__name__)
+
     def publish(self, topic: str, payload: bytes) -> None:
         try:
-            client = self._aws.client("iot-data", endpoint_url=self._endpoint_url)
-            client.publish(topic=topic, qos=1, payload=payload)
+            self._client().publish(topic=topic, qos=1, payload=payload)
         except Exception as error:
             raise aws_error(error, doing="publishing a command") from error
+
+    def _client(self) -> Any:
+        return self._aws.client("iot-data", endpoint_url=self._endpoint_url)
 
 
 def send_command(publisher: CommandPublisher, *, site_id: str, device_id: str, command: Command) -> None:

@@ -7,6 +7,7 @@ not wait for each other's SQL.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -78,13 +79,15 @@ _DEVICES_PATH = f"{MOUNTS[1]}{devices.router.prefix}"
 
 
 def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, root_path: str = "") -> FastAPI:
-    """Return the application, which closes ``dependencies`` when its server shuts down.
+    """Return the application. It prepares ``dependencies`` when its server starts, and closes them when it shuts down.
 
     ``root_path`` is the path prefix that a gateway removes, such as the stage of a REST API.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        if dependencies.prepare is not None:  # in the background: the first requests do not wait for it
+            threading.Thread(target=dependencies.prepare, name="prepare", daemon=True).start()
         yield
         dependencies.close()
 

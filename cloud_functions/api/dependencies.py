@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
@@ -54,6 +55,8 @@ class Dependencies:
     """Whether ``authorizer`` limits the requests of each caller."""
     audit: AuditTrail | None = None
     """The audit log; None if the gateway authorizes callers, whom the API then does not know."""
+    prepare: Callable[[], None] | None = None
+    """Makes ahead of the first request what would delay it. May take seconds, and raises nothing."""
     health_closables: tuple[Closable, ...] = ()
     """Threads and connections that serve only health checks, in the order in which they are closed."""
 

@@ -1,7 +1,9 @@
 """The Lambda function of the API. It accepts events of API Gateway: HTTP API payload 2.0 and REST API payload 1.0.
 
-The application is created during the first call, so that importing this module reads no environment variable and opens
-no connection. Mangum's ``lifespan`` is off, because Mangum would run start-up and shutdown for every request.
+The application is created during the first call, so that importing this module reads no settings and opens no
+connection. Where Lambda imports it ahead of the requests (SnapStart, provisioned concurrency), the application and the
+client that sends commands are created at import. Mangum's ``lifespan`` is off, because Mangum would run start-up and
+shutdown for every request.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from cloud_functions.api.http.envelope import error_envelope, is_enveloped
 from cloud_functions.api.http.limits import LAMBDA_RESPONSE_BYTES
 from cloud_functions.api.http.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX
+from cloud_functions.aws import starts_ahead_of_requests
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +46,23 @@ class ApiHandler:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __call__(self, event: LambdaEvent, context: Any) -> dict[str, Any]:
+        adapter, loop = self._ready()
+        asyncio.set_event_loop(loop)  # Mangum uses the current loop, which another handler may have replaced
+        return within_limit(adapter(event, context), event)
+
+    def prepare(self) -> None:
+        """Create the application and what would delay its first requests. Opens no connection."""
+        self._ready()
+        if self._app is not None and (prepare := self._app.state.dependencies.prepare) is not None:
+            prepare()
+
+    def _ready(self) -> tuple[Mangum, asyncio.AbstractEventLoop]:
         if self._adapter is None or self._loop is None:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
             self._app = self._make_app()
             self._adapter = Mangum(self._app, lifespan="off", text_mime_types=TEXT_TYPES)
-        asyncio.set_event_loop(self._loop)  # Mangum uses the current loop, which another handler may have replaced
-        return within_limit(self._adapter(event, context), event)
+        return self._adapter, self._loop
 
     def close(self) -> None:
         """Close connections and the event loop. Only tests call this: Lambda freezes the environment instead."""
@@ -109,3 +122,5 @@ def lambda_app_from_environment() -> FastAPI:
 
 
 handler = ApiHandler(make_app=lambda_app_from_environment)
+if starts_ahead_of_requests(os.environ):
+    handler.prepare()

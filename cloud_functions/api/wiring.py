@@ -119,6 +119,7 @@ def _app(
     snapshots = S3SnapshotStore(bucket=settings.bucket, aws=aws)
     tokens = AccessTokens(clock=clock, master_keys=keys) if settings.authentication == "users" else None
     plate_access = PlateAccess(vault=PlateVault(master_keys=keys), read_policy=_plate_read_policy(settings))
+    commands = IotCommandPublisher(aws=aws, endpoint_url=settings.iot_data_endpoint)
     dependencies = Dependencies(
         database=database,
         snapshots=snapshots,
@@ -128,7 +129,8 @@ def _app(
         clock=clock,
         limits=limits,
         health_closables=() if health_thread_pool is None else (health_thread_pool, health_database),
-        commands=IotCommandPublisher(aws=aws, endpoint_url=settings.iot_data_endpoint),
+        commands=commands,
+        prepare=commands.prepare,
         replies=(
             PolledReplySignals()
             if health_thread_pool is None

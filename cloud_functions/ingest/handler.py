@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from cloud_functions.aws import AwsClients
+from cloud_functions.aws import AwsClients, starts_ahead_of_requests
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
 from cloud_functions.device_configuration import ConfigurationSender
@@ -46,7 +46,10 @@ def build_ingest(
     settings = IngestSettings.from_environment(env)
     aws = AwsClients()
     clock = clock or SystemClock()
-    commands = commands or IotCommandPublisher(aws=aws, endpoint_url=settings.iot_data_endpoint)
+    if commands is None:
+        commands = IotCommandPublisher(aws=aws, endpoint_url=settings.iot_data_endpoint)
+        if starts_ahead_of_requests(os.environ if environment is None else environment):
+            commands.prepare()
     keys = _master_keys(env, aws)
     context = IngestContext(
         database=database or Database.from_settings(DatabaseSettings.from_environment(env), aws=aws),
@@ -81,7 +84,7 @@ def _dead_letters(settings: IngestSettings, aws: AwsClients) -> DeadLetters:
 
 @functools.cache
 def _ingest() -> Ingest:
-    """Build the ingest of this execution environment on the first invocation."""
+    """Build the ingest of this execution environment, on the first invocation or ahead of it."""
     configure_logging(service="ingest", variables=os.environ)
     warn_of_obsolete_variables()
     ingest = build_ingest(metrics=build_metrics(service="ingest", variables=os.environ))
@@ -93,3 +96,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Handle one Lambda invocation."""
     del context
     return _ingest().handle(event)
+
+
+if starts_ahead_of_requests(os.environ):
+    _ingest()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from infra.packaging.functions import FUNCTIONS
+
+ROOT = Path(__file__).resolve().parents[3]
 
 SLOW_MODULES = (
     "boto3",
@@ -39,3 +43,26 @@ def test_fan_out_does_not_import_the_database_driver() -> None:
     """The artefact of the fan-out function does not contain psycopg."""
     code = f"import sys, {FUNCTIONS['fanout'].handler}; print('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("function", ["api", "ingest"])
+def test_the_client_for_commands_is_made_at_import_where_that_costs_no_request(function: str) -> None:
+    """With SnapStart it is in the snapshot; with an ordinary cold start it is made on first use."""
+    code = (
+        "from cloud_functions.aws import AwsClients\n"
+        "made = []\n"
+        "AwsClients._make = lambda self, service, url: made.append(service)\n"
+        f"import {FUNCTIONS[function].handler}\n"
+        "print(*made)"
+    )
+    variables = {
+        "DATABASE_URL": "postgresql://127.0.0.1:1/none",
+        "SNAPSHOT_BUCKET": "snapshots",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "PATH": os.environ["PATH"],
+    }
+    for kind, expected in (("snap-start", ["iot-data"]), ("on-demand", []), ("", [])):
+        environment = variables | {"AWS_LAMBDA_INITIALIZATION_TYPE": kind}
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == expected
