@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -16,11 +17,13 @@ from cloud_functions.aws import AwsClients
 from cloud_functions.maintenance.event_queue import SqsEventQueue
 from cloud_functions.maintenance.handler import Maintenance, build_maintenance
 from infra.local.servers.aws import aws_environment
+from shared.clock import SystemClock
 from shared.events import CameraStatusEvent, parse_event
 from shared.iot_envelope import encode_ingest_message
 from tests.support.api_calls import ApiCalls, lambda_api
 from tests.support.command_devices import store_device
-from tests.support.ingest_harness import IngestHarness, open_database, open_ingest
+from tests.support.ingest_harness import IngestHarness, RecordingCommands, open_database, open_ingest
+from tests.support.managed_device import ManagedDevice
 from tests.support.wire_events import batch_of, failures, wire_event
 
 ONLINE = [{"camera_id": "gate", "status": "online", "fps_actual": 24.5}, {"camera_id": "yard", "status": "degraded"}]
@@ -156,6 +159,49 @@ def _now(url: str) -> str:
         ).fetchone()
     assert row is not None
     return row[0]
+
+
+def test_a_heartbeat_that_ingest_processes_late_does_not_end_an_outage(
+    database_url: str, maintenance: Maintenance, queue: FakeQueue
+) -> None:
+    """The broker had it before the outage. Ending it would report the cameras twice more; a later heartbeat ends it."""
+    now = datetime.now(UTC)
+    with open_ingest(database_url, clock=SystemClock()) as ingest:
+        device = ManagedDevice(ingest, RecordingCommands())
+        device.beat(
+            at=now - timedelta(seconds=130), timestamp=(now - timedelta(seconds=130)).isoformat(), cameras=ONLINE
+        )
+        _age(database_url, age_s=130)
+        assert _sweep(maintenance) == 3
+        for late_s in (100, 130, 100):
+            sent_at = now - timedelta(seconds=late_s)
+            device.beat(at=sent_at, timestamp=sent_at.isoformat(), cameras=ONLINE)
+            assert _sweep(maintenance) == 0
+        device.beat(cameras=ONLINE)
+        assert _sweep(maintenance) == 3
+        assert _sweep(maintenance) == 0
+    assert _states(queue.events()) == [
+        ("gate", "offline"), ("gate", "online"), ("yard", "degraded"), ("yard", "offline"),
+    ]  # fmt: skip
+
+
+def test_a_camera_that_was_moved_to_another_device_is_not_reported(
+    database_url: str, maintenance: Maintenance, queue: FakeQueue
+) -> None:
+    """The other device runs it and reports it itself, also when the silent one returns with its old cameras."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO cameras (id, slug, name, rtsp_url, device_id) SELECT gen_random_uuid(), slug, slug, 'usb:0',"
+            " device_id FROM (VALUES ('gate', 'gate-02'), ('yard', 'gate-01')) AS given (slug, device_id)"
+        )
+    store_device(database_url, age_s=95, cameras=ONLINE)
+    assert _sweep(maintenance) == 2
+    assert _states(queue.events()) == [("yard", "offline")]
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE cameras SET device_id = 'gate-02'")
+    store_device(database_url, cameras=ONLINE)
+    assert _sweep(maintenance) == 1
+    assert len(queue.bodies) == 1
 
 
 def test_a_camera_that_is_still_offline_does_not_return(

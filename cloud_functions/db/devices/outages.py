@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from cloud_functions.db.online import SILENT_AFTER
 from cloud_functions.db.types import Connection
 
+# A camera in the heartbeat that the API has given to another device since: that device reports it.
+_RUNS_ELSEWHERE: Final[LiteralString] = """EXISTS (
+    SELECT FROM cameras AS moved
+    WHERE lower(moved.slug) = lower(health ->> 'camera_id') AND moved.device_id <> device.device_id)"""
 # A device that was silent for a day before the first sweep is not news. The cameras that were offline before have their
 # own events. Of two sweeps, one skips the locked devices, or finds the other's outage (ON CONFLICT).
-_BEGIN: Final = """
+_BEGIN: Final[LiteralString] = """
 WITH silent AS (
     SELECT device_id, site_id, last_seen_at, heartbeat_at,
            CASE jsonb_typeof(heartbeat -> 'cameras') WHEN 'array' THEN heartbeat -> 'cameras' ELSE '[]' END AS cameras
@@ -27,24 +31,30 @@ WITH silent AS (
 INSERT INTO device_outages (device_id, site_id, last_seen_at, heartbeat_at, cameras)
 SELECT device_id, site_id, last_seen_at, heartbeat_at,
        ARRAY(SELECT DISTINCT health ->> 'camera_id' FROM jsonb_array_elements(cameras) AS health
-             WHERE health ->> 'status' <> 'offline' ORDER BY 1)
-FROM silent
+             WHERE health ->> 'status' <> 'offline' AND NOT runs_elsewhere ORDER BY 1)
+FROM silent AS device
 ON CONFLICT DO NOTHING
 RETURNING outage_id, device_id, site_id, last_seen_at, cameras
-"""
-# The next heartbeat ends an outage, because its cameras' states are newer than the outage.
-_END: Final = """
+""".replace("runs_elsewhere", _RUNS_ELSEWHERE)
+# The next heartbeat ends an outage, because its cameras' states are newer than the outage. One that the broker had
+# before (status_at) and that ingest processed late does not: the device may still be away.
+_END: Final[LiteralString] = """
 WITH back AS (
-    SELECT outage_id, device.heartbeat FROM device_outages AS outage JOIN devices AS device USING (device_id)
-    WHERE ended_at IS NULL AND device.last_seen_at > now() - %s AND device.last_seen_at > outage.last_seen_at
+    SELECT outage_id, device.device_id, device.heartbeat
+    FROM device_outages AS outage JOIN devices AS device USING (device_id)
+    WHERE ended_at IS NULL AND device.last_seen_at > now() - %(silent_after)s
+      AND device.last_seen_at > outage.last_seen_at
       AND device.heartbeat_at IS DISTINCT FROM outage.heartbeat_at
+      AND device.status = 'online' AND COALESCE(device.status_at >= outage.last_seen_at + %(silent_after)s, true)
     ORDER BY outage_id FOR UPDATE OF outage SKIP LOCKED
 )
-UPDATE device_outages AS outage SET ended_at = now() FROM back
-WHERE outage.outage_id = back.outage_id AND outage.ended_at IS NULL
-RETURNING outage.outage_id, device_id, site_id, last_seen_at, cameras, ended_at,
-          CASE jsonb_typeof(heartbeat -> 'cameras') WHEN 'array' THEN heartbeat -> 'cameras' ELSE '[]' END
-"""
+UPDATE device_outages AS outage SET ended_at = now() FROM back AS device
+WHERE outage.outage_id = device.outage_id AND outage.ended_at IS NULL
+RETURNING outage.outage_id, outage.device_id, site_id, last_seen_at, cameras, ended_at,
+          ARRAY(SELECT health FROM jsonb_array_elements(
+                    CASE jsonb_typeof(heartbeat -> 'cameras') WHEN 'array' THEN heartbeat -> 'cameras' ELSE '[]' END
+                ) AS health WHERE NOT runs_elsewhere)
+""".replace("runs_elsewhere", _RUNS_ELSEWHERE)
 _REPORTED: Final = """
 SELECT DISTINCT camera_id FROM events
 WHERE event_type = 'camera_status' AND camera_id = ANY (%s) AND device_id = %s AND "timestamp" > %s
@@ -82,7 +92,7 @@ class Outage(NamedTuple):
     site_id: str
     last_seen_at: datetime
     cameras: list[str]
-    """The cameras that were not offline before."""
+    """The cameras that were not offline before, without those that another device runs now."""
 
     @property
     def began_at(self) -> datetime:
@@ -101,7 +111,7 @@ class EndedOutage(NamedTuple):
     cameras: list[str]
     ended_at: datetime
     states: list[dict[str, Any]]
-    """The cameras of the device's newest heartbeat."""
+    """The cameras of the device's newest heartbeat, without those that another device runs now."""
 
 
 class CloudEvent(NamedTuple):
@@ -120,7 +130,7 @@ def begin_outages(connection: Connection) -> list[Outage]:
 
 def end_outages(connection: Connection) -> list[EndedOutage]:
     """Record the end of the outages of devices that have sent a heartbeat since, and return them."""
-    return [EndedOutage(*row) for row in connection.execute(_END, [SILENT_AFTER])]
+    return [EndedOutage(*row) for row in connection.execute(_END, {"silent_after": SILENT_AFTER})]
 
 
 def cameras_with_own_events(connection: Connection, outage: EndedOutage) -> set[str]:
