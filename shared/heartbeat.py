@@ -68,7 +68,9 @@ class ConfigurationHealth(BaseModel):
         default=None, ge=1, description="Latest version that the device refused, until it runs another one."
     )
     error: str | None = Field(
-        default=None, description="Why `rejected_version` was refused, or which cameras of `version` do not run."
+        default=None,
+        description="Why `rejected_version` was refused, which cameras of `version` do not run, or why a newer version"
+        " cannot be stored now.",
     )
 
 

@@ -73,7 +73,8 @@ def check_cameras(cameras: Sequence[DeviceCamera], *, rules: ManagedCameraRules,
     """Return the settings of all cameras, or raise RejectedConfigurationError with the problems of all.
 
     Whether a camera, a device or a file is there is not checked here: a source that is away for a while must not stand
-    in the way of changes to other cameras.
+    in the way of changes to other cameras. For the same reason a camera that is switched off and cannot run on this
+    device is left out.
     """
     problems: list[str] = []
     checked: list[CameraSettings] = []
@@ -86,7 +87,8 @@ def check_cameras(cameras: Sequence[DeviceCamera], *, rules: ManagedCameraRules,
                 _check_address(settings, clock=clock)
             checked.append(settings)
         except RejectedConfigurationError as error:
-            problems.append(str(error))
+            if camera.enabled:
+                problems.append(str(error))
     if problems:
         raise RejectedConfigurationError("; ".join(problems))
     return checked

@@ -34,9 +34,11 @@ class PreparedFile:
         """Replace the file. Raises TransientError and leaves the old content where that fails."""
         try:
             self._temporary.replace(self._path)
-            _sync_folder(self._path.parent)
         except OSError as error:
             raise _cannot_write(self._path, error) from error
+        # The file is replaced. Some network file systems cannot sync a folder, which is not a reason to undo that.
+        with suppress(OSError):
+            _sync_folder(self._path.parent)
 
     def discard(self) -> None:
         """Delete the new content."""

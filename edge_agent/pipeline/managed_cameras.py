@@ -272,8 +272,9 @@ class ManagedCameras:
         self._apply(self._proved.cameras)
         with self._changed:
             self._before = None
-            if rejected:
-                self._health = ConfigurationHealth(version=self._proved.version, rejected_version=version, error=error)
+            self._health = ConfigurationHealth(
+                version=self._proved.version, rejected_version=version if rejected else None, error=error
+            )
         logger.error("configuration %d was refused; version %d stays in use: %s", version, self._proved.version, error)
         fields = {"config_version": self._proved.version}
         return _Outcome(error, fields | ({"rejected_version": version} if rejected else {}))
@@ -286,7 +287,8 @@ class ManagedCameras:
             try:
                 cameras.append(camera_settings(camera, rules=self._rules))
             except RejectedConfigurationError as error:
-                problems.append(str(error))
+                if camera.enabled:
+                    problems.append(str(error))
         return cameras, problems
 
     def _apply(self, cameras: Sequence[CameraSettings]) -> None:

@@ -256,6 +256,9 @@ def test_a_reply_that_rejects_no_version_changes_no_state(cloud: Cloud) -> None:
     cloud.create()
     device.reply(device.configurations()[0], status="error", error="the device is stopping")
     assert cloud.state() == {"state": "pending", "version": 1, "applied_version": 0, "error": None}
+    device.error = "cannot write configuration.json: No space left on device"
+    device.beat()
+    assert cloud.state() == {"state": "pending", "version": 1, "applied_version": 0, "error": device.error}
     cloud.forget_sending()
     device.beat()
     assert len(device.configurations()) == 2

@@ -28,7 +28,8 @@ class ConfigurationResponse(BaseModel):
     version: int | None = Field(description="The version that the device should run.")
     applied_version: int | None = Field(description="The version that the device runs. 0: none yet.")
     error: str | None = Field(
-        description="Why the version was rejected or cannot be sent, or which cameras of it do not run."
+        description="Why the version was rejected, cannot be sent or cannot be stored by the device, or which cameras"
+        " of it do not run."
     )
 
 

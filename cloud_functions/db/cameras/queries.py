@@ -25,7 +25,9 @@ CASE WHEN s.device_id IS NULL THEN 'no_device'
      WHEN known.applied_version = known.version THEN 'applied'
      WHEN known.rejected_version = known.version THEN 'rejected'
      ELSE 'pending' END,
-known.version, known.applied_version, known.error, known.send_error,
+known.version, known.applied_version,
+CASE WHEN known.rejected_version IS NULL OR known.rejected_version = known.version THEN known.error END,
+known.send_error,
 s.id, s.slug, g.name, g.slug, s.config_version, s.last_connected, s.created_at, s.updated_at,
 s.name, s.rtsp_url, s.username, s.password_sealed, s.device_id, s.group_id, s.location, s.resolution, s.fps, s.codec,
 s.is_active, s.enable_detection, s.detection_sensitivity, s.retention_days, s.settings
@@ -192,5 +194,5 @@ def _configuration(
     error: str | None,
     send_error: str | None,
 ) -> CameraConfiguration:
-    errors = {"pending": send_error, "rejected": error, "applied": error}
+    errors = {"pending": send_error or error, "rejected": error, "applied": error}
     return CameraConfiguration(state, version, applied_version, errors.get(state))

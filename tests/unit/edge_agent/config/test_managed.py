@@ -186,3 +186,11 @@ def test_a_source_that_is_away_does_not_refuse_a_configuration() -> None:
     """A missing file or USB camera is found when the camera is started, and judged against its state of before."""
     cameras = [_camera(source="/nowhere/x.mp4"), _camera(camera_id="attic", source="usb:97")]
     assert [camera.id for camera in check_cameras(cameras, rules=RULES, clock=ManualClock())] == ["gate", "attic"]
+
+
+def test_a_camera_that_is_switched_off_does_not_refuse_a_configuration() -> None:
+    """Switching it off is how a person lets other changes pass; it is checked again when it is switched on."""
+    bad = {"source": "rtsp://host:99999/x", "settings": {"setting_of_a_later_release": 1}, "password_sealed": "other"}
+    off = _camera(camera_id="attic", enabled=False, **bad)
+    assert [one.id for one in check_cameras([_camera(), off], rules=RULES, clock=ManualClock())] == ["gate"]
+    assert "camera attic" in _refusal(_camera(), off.model_copy(update={"enabled": True}))

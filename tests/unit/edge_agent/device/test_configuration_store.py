@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,28 @@ def test_a_full_disk_is_a_transient_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
     with pytest.raises(TransientError, match="cannot write"):
         ConfigurationStore(tmp_path / "state").prepare(_configuration(1))
+
+
+def test_a_kill_at_any_line_of_the_write_leaves_the_old_or_the_new_file(tmp_path: Path) -> None:
+    """And the next write replaces what the killed one left behind."""
+    command = [sys.executable, "-m", "tests.support.edge.killed_writer", str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.split()
+    replaced = found.index("2")
+    assert replaced > 5
+    assert found == ["1"] * replaced + ["2"] * (len(found) - replaced)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems refuse it. The file is replaced then, and an error would undo what it contains."""
+    sync = os.fsync
+
+    def refuse_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(22, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    store = ConfigurationStore(tmp_path)
+    store.prepare(_configuration(1)).commit()
+    assert store.load() == _configuration(1)

@@ -219,8 +219,8 @@ def test_a_camera_of_the_file_is_pinned(new_device: Callable[[], ManagedDevice])
     assert device.managed.health().error is None
 
 
-def test_a_full_disk_refuses_no_version_and_touches_noapi_camera(device: ManagedDevice) -> None:
-    """The same version can be sent again when there is space."""
+def test_a_full_disk_refuses_no_version_and_touches_no_camera(device: ManagedDevice) -> None:
+    """The heartbeat says why, and the same version can be sent again when there is space."""
     device.configure(1, api_camera())
     (device.folder / f"{FILE_NAME}.new").mkdir()
     (device.folder / f"{FILE_NAME}.new" / "x").touch()
@@ -229,6 +229,24 @@ def test_a_full_disk_refuses_no_version_and_touches_noapi_camera(device: Managed
     assert failed["config_version"] == 1
     assert "rejected_version" not in failed
     assert (device.opened, device.stored_version()) == (["usb:0"], 1)
+    health = device.managed.health()
+    assert (health.version, health.rejected_version) == (1, None)
+    assert "cannot write" in str(health.error)
+    (device.folder / f"{FILE_NAME}.new" / "x").unlink()
+    (device.folder / f"{FILE_NAME}.new").rmdir()
+    assert device.configure(2, api_camera("gate", "usb:1")) == {"config_version": 2}
+    assert device.managed.health().error is None
+
+
+def test_a_camera_that_is_switched_off_holds_up_nothing(new_device: Callable[[], ManagedDevice]) -> None:
+    """It cannot run on this device, and the others can; so it is after a restart."""
+    device = new_device().start()
+    off = api_camera("attic", "gst:x", enabled=False)
+    assert device.configure(1, api_camera(), off) == {"config_version": 1}
+    device.close()
+    again = new_device().start()
+    assert again.managed.health().model_dump() == {"version": 1, "rejected_version": None, "error": None}
+    assert again.running() == {"gate": "usb:0"}
 
 
 def test_an_unexpected_error_is_a_refusal(device: ManagedDevice, monkeypatch: pytest.MonkeyPatch) -> None:
