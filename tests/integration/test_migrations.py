@@ -17,6 +17,7 @@ from infra.local.servers.postgres import PostgresBinaries, PostgresServer
 from shared.clock import ManualClock
 from shared.errors import ConfigurationError, TransientError
 from tests.support.api_calls import store, stored_event
+from tests.support.every_table import fill_every_table, walk_down
 from tests.support.ingest_harness import RECOUNT, open_ingest, rows
 from tests.support.ports import reserve_port
 from tests.support.wire_events import (
@@ -24,6 +25,7 @@ from tests.support.wire_events import (
     batch,
     detection_data,
     failures,
+    mixed_traffic,
     motion_data,
     rule_data,
     tracking_data,
@@ -79,6 +81,14 @@ def test_the_system_postgresql_supports_the_schema(tmp_path_factory: pytest.Temp
             assert failures(ingest.handle(batch([wire_event(sequence=4), wire_event("anpr", sequence=2)]))) == []
         assert rows(url, RECOUNT) == []
         assert rows(url, "SELECT range_agg(missing)::text FROM sequence_gaps") == [("{[1,2),[3,4)}",)]
+        with open_ingest(url) as ingest:
+            assert (
+                failures(ingest.handle(batch([*mixed_traffic(60), wire_event("rule", event_data=rule_data())]))) == []
+            )
+        fill_every_table(url)
+        walk_down(url)
+        upgrade(url)
+        assert rows(url, RECOUNT) == []
     finally:
         server.process.stop()
 
