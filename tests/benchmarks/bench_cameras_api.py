@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from typing import Any, Final, LiteralString
-from uuid import UUID
 
 import psycopg
 
@@ -21,7 +20,7 @@ from tests.benchmarks.figures import Figure
 from tests.benchmarks.filled_database import filled_database
 from tests.benchmarks.request_times import Action, against_plain_sql, request_figures, time_requests
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
-from tests.support.users import bearer
+from tests.support.users import add_user, bearer
 
 EVENTS: Final = int(os.environ.get("VEDETTE_BENCH_EVENTS", "1000000"))
 CAMERAS: Final = 1000
@@ -85,9 +84,9 @@ def run() -> list[Figure]:
             calls = ApiCalls(handler)
             half = [f"group-{number}" for number in range(GROUPS // 2)]
             users = {
-                "unlimited": _User(calls, _token(url, tokens, None)),
-                "1 group": _User(calls, _token(url, tokens, ["group-7"])),
-                f"{len(half)} groups": _User(calls, _token(url, tokens, half)),
+                "unlimited": _User(calls, _token(url, tokens, "ana", None)),
+                "1 group": _User(calls, _token(url, tokens, "ben", ["group-7"])),
+                f"{len(half)} groups": _User(calls, _token(url, tokens, "cem", half)),
             }
             return _measure(url, users)
         finally:
@@ -105,9 +104,10 @@ def _make_cameras(url: str) -> None:
         connection.execute("VACUUM ANALYZE")
 
 
-def _token(url: str, tokens: AccessTokens, groups: list[str] | None) -> str:
+def _token(url: str, tokens: AccessTokens, username: str, groups: list[str] | None) -> str:
+    user_id = add_user(url, username, groups=groups)
     with connect_to(url, autocommit=False) as connection:
-        return tokens.issue(connection, user_id=UUID(int=1), username="ana", role="viewer", groups=groups)
+        return tokens.issue(connection, user_id=user_id, username=username, role="viewer", groups=groups)
 
 
 def _measure(url: str, users: dict[str, _User]) -> list[Figure]:

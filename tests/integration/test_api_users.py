@@ -210,8 +210,45 @@ def test_logging_out_ends_one_session(api: ApiCalls, database_url: str) -> None:
     assert api.post("/api/auth/logout", {"refresh_token": "unknown"}).status == 200
 
 
+@pytest.mark.parametrize("end", ["log-out", "password", "disabled", "deleted", "copied refresh token"])
+def test_an_access_token_ends_with_its_session(api: ApiCalls, database_url: str, end: str) -> None:
+    """At once, whatever ends the session. Of two sessions, the one that was not logged out goes on."""
+    add_user(database_url)
+    session, other = _log_in(api), _log_in(api)
+    token, refresh_token = session["access_token"], {"refresh_token": session["refresh_token"]}
+    assert _get(api, "/api/events", token).status == 200
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        if end == "log-out":
+            api.post("/api/auth/logout", refresh_token)
+        elif end == "password":
+            body = json.dumps({"current_password": PASSWORD, "new_password": "another password"})
+            assert api.call("PUT", "/api/auth/password", body=body, headers=bearer(token)).status == 200
+        elif end == "disabled":
+            connection.execute("UPDATE users SET is_active = false")
+        elif end == "deleted":
+            connection.execute("DELETE FROM users")
+        else:
+            assert [api.post("/api/auth/refresh", refresh_token).status for _ in range(2)] == [200, 401]
+    assert _code(_get(api, "/api/events", token)) == (401, "invalid-token")
+    goes_on = end in ("log-out", "copied refresh token")
+    assert _get(api, "/api/events", other["access_token"]).status == (200 if goes_on else 401)
+
+
+def test_a_new_role_and_new_groups_apply_at_once(api: ApiCalls, database_url: str) -> None:
+    """An access token says who the user is. What the user may do is what is stored now."""
+    add_user(database_url, role="admin")
+    token = _log_in(api)["access_token"]
+    assert _get(api, "/api/v1/users", token).status == 200
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE users SET role = 'operator'")
+        assert _code(_get(api, "/api/v1/users", token)) == (403, "forbidden")
+        connection.execute("UPDATE users SET groups = '{north}'")
+    assert _get(api, "/api/auth/me", token).json()["user"]["groups"] == ["north"]
+    assert _code(_get(api, "/api/v1/devices", token)) == (403, "limited-to-groups")
+
+
 def test_a_disabled_user_cannot_refresh(api: ApiCalls, database_url: str) -> None:
-    """Disabling takes effect at the next refresh, at the latest after a quarter of an hour."""
+    """Disabling ends the session, whichever of its tokens is used."""
     add_user(database_url)
     token = _log_in(api)["refresh_token"]
     with psycopg.connect(database_url, autocommit=True) as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -14,11 +15,14 @@ from cloud_functions.db.types import Connection
 from cloud_functions.db.users.accounts import (
     NewUser,
     UserTakenError,
+    change_own_password,
     create_user,
     find_login,
     find_user,
     list_users,
+    record_login,
     set_active,
+    set_password,
 )
 from cloud_functions.db.users.api_keys import (
     ApiKeyRow,
@@ -37,6 +41,7 @@ from cloud_functions.db.users.login_attempts import (
 from cloud_functions.db.users.refresh_tokens import (
     add_refresh_token,
     delete_expired_tokens,
+    find_token_user,
     revoke_token,
     revoke_user_tokens,
     use_refresh_token,
@@ -47,6 +52,7 @@ from cloud_functions.db.users.signing_keys import (
     replace_signing_key,
     verification_keys,
 )
+from tests.support.waiting import eventually
 
 DAY = timedelta(days=1)
 
@@ -128,6 +134,49 @@ def test_an_expired_unknown_or_revoked_refresh_token_is_void(connection: Connect
         assert use_refresh_token(connection, token_hash) is None
     delete_expired_tokens(connection, limit=10)
     assert connection.execute("SELECT count(*) FROM refresh_tokens").fetchone() == (2,)
+
+
+def test_the_end_of_all_sessions_waits_for_a_token_that_is_being_exchanged(
+    connection: Connection, database_url: str
+) -> None:
+    """Else the new token of the exchange would outlive the change of the password."""
+    user_id, family = _user(connection), uuid4()
+    first = _token(connection, 1, family=family, user_id=user_id)
+    with connect_to(database_url, autocommit=False) as exchange, ThreadPoolExecutor(1) as pool:
+        assert use_refresh_token(exchange, first) == (family, user_id)
+        second = _token(exchange, 2, family=family, user_id=user_id)
+        ending = pool.submit(_end_sessions, database_url, user_id)
+        waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        eventually(lambda: connection.execute(waits).fetchone() is not None, what="the change of the password waits")
+        exchange.commit()
+        ending.result(timeout=30)
+    assert use_refresh_token(connection, second) is None
+    assert find_token_user(connection, user_id, family=family) is None
+
+
+def _end_sessions(url: str, user_id: UUID) -> None:
+    with connect_to(url, autocommit=False) as connection:
+        set_password(connection, user_id, "another hash")
+        revoke_user_tokens(connection, user_id)
+
+
+def test_a_password_that_was_checked_counts_while_it_is_the_users(connection: Connection) -> None:
+    """A log-in or a change of the password ends if the password was reset, or the user disabled, since the check."""
+    user_id = _user(connection)
+    checked = find_user(connection, user_id)
+    assert checked is not None
+    assert record_login(connection, checked)
+    set_active(connection, user_id, is_active=False)
+    assert not record_login(connection, checked)
+    assert not change_own_password(connection, checked, "chosen by the disabled user")
+    set_active(connection, user_id, is_active=True)
+    set_password(connection, user_id, "reset by an admin")
+    assert not record_login(connection, checked)
+    assert not change_own_password(connection, checked, "chosen by a thief")
+    current = find_user(connection, user_id)
+    assert current is not None
+    assert current.password_hash == "reset by an admin"
+    assert change_own_password(connection, current, "chosen by the user")
 
 
 def test_an_api_key_ends_when_it_expires_or_is_revoked(connection: Connection) -> None:

@@ -1,5 +1,6 @@
 """Access tokens: JWTs that are signed with Ed25519 and valid for 15 minutes.
 
+A signature says who the user was, and of which session; ``user_authorizer`` then looks up whether that session goes on.
 The key pairs are in the database, so that every process can sign and verify. A private key is wrapped by the master key
 where the deployment has one. A key signs for 90 days; afterwards it verifies for another hour. PyJWT is imported on
 first use: it takes about 100 ms, and only requests with a token need it.
@@ -60,6 +61,8 @@ class Claims:
     username: str
     role: str
     groups: tuple[str, ...] | None
+    session: UUID | None = None
+    """The family of refresh tokens that it was issued with (``sid``); None in a token of an earlier release."""
 
 
 class AccessTokens:
@@ -76,9 +79,18 @@ class AccessTokens:
         self._missed_s = float("-inf")
 
     def issue(
-        self, connection: Connection, *, user_id: UUID, username: str, role: str, groups: Sequence[str] | None
+        self,
+        connection: Connection,
+        *,
+        user_id: UUID,
+        username: str,
+        role: str,
+        groups: Sequence[str] | None,
+        session: UUID | None = None,
     ) -> str:
         """Return a token for the user. Creates or replaces the signing key if necessary.
+
+        ``session`` is the family of the refresh token that belongs to it.
 
         Raises:
             TransientError, ConfigurationError: the master key is unavailable.
@@ -99,6 +111,8 @@ class AccessTokens:
         }
         if groups is not None:
             claims["groups"] = list(groups)
+        if session is not None:
+            claims["sid"] = str(session)
         return jwt.encode(claims, _private_key(private_key), algorithm=_ALGORITHM, headers={"kid": kid})
 
     def needs_keys(self, token: str) -> bool:
@@ -138,9 +152,13 @@ class AccessTokens:
                 options={"require": ["exp", "sub"], "verify_exp": False, "verify_iat": False},
             )
             expires = datetime.fromtimestamp(claims["exp"], UTC)
-            groups = claims.get("groups")
+            groups, session = claims.get("groups"), claims.get("sid")
             found = Claims(
-                UUID(claims["sub"]), claims["name"], claims["role"], None if groups is None else tuple(groups)
+                UUID(claims["sub"]),
+                claims["name"],
+                claims["role"],
+                None if groups is None else tuple(groups),
+                session=None if session is None else UUID(session),
             )
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError):
             raise InvalidTokenError from None

@@ -1,5 +1,6 @@
 """Authorizes users by their access token or session cookie, programs by their API key, and others by a role.
 
+What a caller may do is what the database says now: tokens, cookies and keys end at once with their session or user.
 Tokens and keys are accepted as ``Authorization: Bearer …``, and an API key also as ``X-API-Key``. The cookie counts in
 requests without them.
 """
@@ -23,6 +24,7 @@ from cloud_functions.api.security.tokens import AccessTokens, InvalidTokenError
 from cloud_functions.db.types import Connection, QueryRunner
 from cloud_functions.db.users.accounts import User
 from cloud_functions.db.users.api_keys import ApiKey, find_api_key, record_key_use
+from cloud_functions.db.users.refresh_tokens import find_token_user
 from cloud_functions.db.users.web_sessions import find_session_user
 
 ALL_SCOPES: Final = "*"
@@ -118,13 +120,12 @@ class UserAuthorizer:
             claims = self._tokens.verify(token)
         except InvalidTokenError:
             raise _invalid("The access token is invalid or has expired. Refresh it, or log in again.") from None
-        return Principal(
-            name=claims.username,
-            kind="user",
-            permissions=permissions_of(claims.role),
-            user_id=claims.user_id,
-            groups=claims.groups,
+        user = await self._database.run(
+            lambda connection: find_token_user(connection, claims.user_id, family=claims.session)
         )
+        if user is None:
+            raise _invalid("The session of the access token has ended. Log in again.")
+        return principal_of(user)
 
     async def _session(self, token: str) -> Principal:
         user = await self._database.run(lambda connection: find_session_user(connection, session_hash(token)))

@@ -1,6 +1,6 @@
 """The rules of user administration: nobody grants more than they have, and one admin always remains.
 
-A change of a user ends the user's sessions. An access token that was issued before is valid until it expires.
+A change of a user ends the user's sessions, with their access tokens.
 """
 
 from __future__ import annotations

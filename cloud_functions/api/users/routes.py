@@ -57,7 +57,7 @@ async def post_refresh(deps: Deps, body: Annotated[RefreshRequest, Body()]) -> R
 
 @router.post("/logout", name="logout", response_model=MessageResponse, responses=_NO_LOGINS, summary="Log out")
 async def post_logout(deps: Deps, body: Annotated[RefreshRequest, Body()]) -> Response:
-    """End the session of the refresh token. Its access token expires by itself, within 15 minutes."""
+    """End the session of the refresh token. Its access token is invalid at once."""
     await log_out(deps, body.token)
     return JSONResponse({"message": "Logged out"}, headers=NO_STORE)
 

@@ -1,7 +1,7 @@
 """Sessions of users: log-in, refresh, log-out, change of password.
 
 A log-in is counted first, in a transaction of its own; then the password is checked without a connection; then the
-tokens are made, in the transaction that adds the entry of the audit log.
+tokens are made, in the transaction that adds the entry of the audit log, if the user still has the checked password.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from cloud_functions.api.security.tokens import ACCESS_LIFETIME, AccessTokens
 from cloud_functions.api.security.user_authorizer import CHALLENGE
 from cloud_functions.api.users.administration import reset_password
 from cloud_functions.db.types import Connection
-from cloud_functions.db.users.accounts import User, find_login, find_user, record_login, set_password
+from cloud_functions.db.users.accounts import User, change_own_password, find_login, find_user, record_login
 from cloud_functions.db.users.password_resets import is_reset_token
 from cloud_functions.db.users.refresh_tokens import (
     add_refresh_token,
@@ -69,7 +69,8 @@ async def log_in(deps: Dependencies, request: Request, *, login: str, password: 
     user = await checked_user(deps, request, login=login, password=password)
 
     def begin(connection: Connection) -> Session:
-        record_login(connection, user.id)
+        if not record_login(connection, user):  # disabled, or the password was changed, since it was checked
+            raise wrong_credentials()
         session = _new_session(connection, tokens, user, family=uuid4())
         delete_expired_tokens(connection, limit=_DELETED_PER_LOGIN)
         return session
@@ -127,7 +128,8 @@ async def change_password(
     password_hash = await deps.thread_pool.run(lambda: hash_password(new_password))
 
     def write(connection: Connection) -> None:
-        set_password(connection, user.id, password_hash)
+        if not change_own_password(connection, user, password_hash):
+            raise wrong_credentials()
         revoke_user_tokens(connection, user.id)
 
     await deps.database.run(write)
@@ -175,16 +177,23 @@ async def checked_user(deps: Dependencies, request: Request, *, login: str, pass
     if audit is not None:
         audit.identify(user)
     if not is_right or user is None:
-        raise Problem(401, "invalid-credentials", "The username or the password is wrong.", headers=CHALLENGE)
+        raise wrong_credentials()
     with nullcontext() if audit is None else audit.paused():
         await deps.database.run(lambda connection: login_succeeded(connection, account=account, address=address))
     return user
 
 
+def wrong_credentials() -> Problem:
+    """Return the 401 Problem, which is the same whatever was wrong."""
+    return Problem(401, "invalid-credentials", "The username or the password is wrong.", headers=CHALLENGE)
+
+
 def _new_session(connection: Connection, tokens: AccessTokens, user: User, *, family: UUID) -> Session:
     refresh_token = secrets.token_urlsafe(_REFRESH_TOKEN_BYTES)
     add_refresh_token(connection, hash_of(refresh_token), family=family, user_id=user.id, lifetime=REFRESH_LIFETIME)
-    access_token = tokens.issue(connection, user_id=user.id, username=user.username, role=user.role, groups=user.groups)
+    access_token = tokens.issue(
+        connection, user_id=user.id, username=user.username, role=user.role, groups=user.groups, session=family
+    )
     return Session(user, access_token, refresh_token)
 
 

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.security.session_cookie import LIFETIME, session_hash
-from cloud_functions.api.users.sessions import checked_user, require_log_ins, session_end
+from cloud_functions.api.users.sessions import checked_user, require_log_ins, session_end, wrong_credentials
 from cloud_functions.db.types import Connection
 from cloud_functions.db.users.accounts import User, record_login
 from cloud_functions.db.users.refresh_tokens import delete_expired_tokens
@@ -31,7 +31,8 @@ async def begin_web_session(deps: Dependencies, request: Request, *, login: str,
     token = secrets.token_urlsafe(_TOKEN_BYTES)
 
     def begin(connection: Connection) -> None:
-        record_login(connection, user.id)
+        if not record_login(connection, user):
+            raise wrong_credentials()
         add_web_session(connection, session_hash(token), user_id=user.id, lifetime=LIFETIME)
         delete_expired_tokens(connection, limit=_DELETED_PER_LOGIN)
 

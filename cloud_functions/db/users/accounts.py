@@ -178,11 +178,29 @@ def set_password(connection: Connection, user_id: UUID, password_hash: str) -> N
     connection.execute("DELETE FROM password_resets WHERE user_id = %s", [user_id])
 
 
+def change_own_password(connection: Connection, checked: User, password_hash: str) -> bool:
+    """Replace the password that ``checked`` has; return False if the user has another by now, or is disabled."""
+    updated = connection.execute(
+        "UPDATE users SET password_hash = %s, updated_at = now() WHERE id = %s AND is_active AND password_hash = %s",
+        [password_hash, checked.id, checked.password_hash],
+    )
+    if updated.rowcount:
+        connection.execute("DELETE FROM password_resets WHERE user_id = %s", [checked.id])
+    return updated.rowcount > 0
+
+
 def set_active(connection: Connection, user_id: UUID, *, is_active: bool) -> None:
     """Allow or refuse log-ins of the user."""
     connection.execute("UPDATE users SET is_active = %s, updated_at = now() WHERE id = %s", [is_active, user_id])
 
 
-def record_login(connection: Connection, user_id: UUID) -> None:
-    """Record that the user has logged in now."""
-    connection.execute("UPDATE users SET last_login = now() WHERE id = %s", [user_id])
+def record_login(connection: Connection, checked: User) -> bool:
+    """Record that the user has logged in now; return False if the user is disabled or has another password by now.
+
+    ``checked`` is the user whose password was checked, in an earlier transaction. The row stays locked.
+    """
+    updated = connection.execute(
+        "UPDATE users SET last_login = now() WHERE id = %s AND is_active AND password_hash = %s",
+        [checked.id, checked.password_hash],
+    )
+    return updated.rowcount > 0
