@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from shared.errors import ConfigurationError
+from shared.log_lines import line_handler
 
 NAMESPACE: Final = "Vedette"
 _TEXT_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s (request %(request_id)s)"
@@ -112,10 +113,9 @@ def configure_server_logging(*, log_format: str, level: str, filters: Sequence[l
         raise ConfigurationError(f"LOG_LEVEL must be one of {', '.join(logging.getLevelNamesMapping())}")
     if logging.getLogger().handlers:
         return
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        JsonFormatter() if log_format == "json" else logging.Formatter(_TEXT_FORMAT, defaults={"request_id": "-"})
-    )
+    handler = line_handler(_TEXT_FORMAT, defaults={"request_id": "-"})
+    if log_format == "json":
+        handler.setFormatter(JsonFormatter())
     _install(handler, filters, level=level)
 
 

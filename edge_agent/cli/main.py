@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from edge_agent.cli.parser import build_parser
 from shared.errors import ConfigurationError, VedetteError
+from shared.log_lines import line_handler
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -40,11 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _log_to_stderr(*, verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s" if verbose else "edge-agent: %(message)s",
-        stream=sys.stderr,
-    )
+    line_format = "%(asctime)s %(levelname)s %(name)s: %(message)s" if verbose else "edge-agent: %(message)s"
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[line_handler(line_format)])
     if verbose:
         for library in ("boto3", "botocore", "urllib3", "s3transfer"):
             logging.getLogger(library).setLevel(logging.INFO)

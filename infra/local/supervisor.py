@@ -21,6 +21,7 @@ from infra.local.processes.stack_options import StackOptions, options_from_json
 from infra.local.processes.state_folder import StateFolder
 from infra.local.stack import Stack
 from shared.errors import ConfigurationError, VedetteError
+from shared.log_lines import line_handler
 from shared.retry import Backoff, FaultLog
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def main() -> int:
     parser.add_argument("--options", required=True)
     parser.add_argument("--admin-pipe", type=int, required=True, help="descriptor to write a new admin to")
     chosen = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO, handlers=[line_handler()])
     logging.getLogger("alembic").setLevel(logging.WARNING)
     stopped = threading.Event()
     raise_on_signals()

@@ -14,6 +14,7 @@ import shared
 from cloud_functions.ingest.kafka.broker import read_properties
 from cloud_functions.ingest.kafka.service import ConsumerOptions, run_consumer, stopped_by_signal
 from shared.errors import ConfigurationError, VedetteError
+from shared.log_lines import line_handler
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +79,7 @@ def _milliseconds(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = build_parser().parse_args(arguments)
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO").upper(), handlers=[line_handler()])
     for name in ("boto3", "botocore", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:

@@ -28,6 +28,7 @@ from infra.local.aws.ingest_event_source import Inbox, IngestEventSourceMapping,
 from infra.local.aws.lambda_function import LambdaFunction
 from infra.local.processes.ports import LOOPBACK
 from infra.packaging.functions import FUNCTIONS
+from shared.log_lines import line_handler
 from shared.topics import EVENTS_FILTER, HEARTBEAT_FILTER, REPLIES_FILTER, STATUS_FILTER
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,7 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--data-plane-port", type=int, required=True)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO, handlers=[line_handler()])
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
 

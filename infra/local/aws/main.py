@@ -27,6 +27,7 @@ from infra.local.aws.resources import BUCKET, FANOUT_QUEUES, dead_letter_queue
 from infra.local.aws.wsgi import Application, Environ, OriginGuard, StartResponse
 from infra.local.processes.ports import LOOPBACK
 from infra.packaging.functions import FUNCTIONS
+from shared.log_lines import line_handler
 
 
 class Moto:
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, help="the stack's state folder; without it, moto alone")
     parser.add_argument("--objects", type=Path, help="the folder of the objects (default: objects in the state folder)")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO, handlers=[line_handler()])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     os.environ["MOTO_PORT"] = str(options.port)
     stopped = threading.Event()

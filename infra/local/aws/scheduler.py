@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from cloud_functions.maintenance.handler import handler
 from cloud_functions.maintenance.schedule import DAY_S, MINUTE_S, TASKS
 from shared.errors import VedetteError
+from shared.log_lines import line_handler
 from shared.retry import FaultLog
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def _call(invoke: Invoke, task: ScheduledTask, faults: FaultLog) -> bool:
 
 def main() -> None:
     """Run until SIGTERM."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO, handlers=[line_handler()])
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     run_schedule(scheduled_tasks(), invoke=lambda event: handler(dict(event), None), stopped=stopped)

@@ -42,6 +42,7 @@ from infra.local.stack import master_key_setting
 from infra.local.status import banner_lines
 from infra.local.supervisor import Supervisor, raise_on_signals, stop_on_signals
 from shared.errors import ConfigurationError, TransientError
+from shared.log_lines import line_handler
 from shared.redact import redact
 from shared.retry import Backoff, FaultLog
 
@@ -56,7 +57,7 @@ def run_demo(*, state: StateFolder, options: StackOptions, camera: CameraOptions
     if camera.source is not None:
         check_source(camera.source)
     plan = plan_camera(camera)
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.ERROR, handlers=[line_handler("%(levelname)s %(name)s %(message)s")])
     console = Console(highlight=False, soft_wrap=True)
     stopped = threading.Event()
     raise_on_signals()

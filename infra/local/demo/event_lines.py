@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from shared.log_lines import in_one_line
 from shared.untyped_data import UntypedData
 
 STYLES = {
@@ -29,9 +30,10 @@ def event_line(event: Mapping[str, Any], *, api_url: str) -> Text:
     describe = DESCRIPTIONS.get(event_type, _other)
     data = UntypedData(event.get("event_data"))
     line = Text(no_wrap=True, overflow="ignore")
-    line.append(_clock(str(event.get("timestamp", ""))), style="dim")
-    line.append(f"  {event.get('camera_id', ''):<10}  ")
-    line.append(f"{describe(data) or event_type:<{_WHAT_WIDTH}}", style=STYLES.get(event_type, ""))
+    line.append(in_one_line(_clock(str(event.get("timestamp", "")))), style="dim")
+    line.append(in_one_line(f"  {event.get('camera_id', ''):<10}  "))
+    what = in_one_line(describe(data) or event_type)  # a device chose these words, and a terminal obeys escapes
+    line.append(f"{what:<{_WHAT_WIDTH}}", style=STYLES.get(event_type, ""))
     if event.get("snapshot_path"):
         line.append(f"  {api_url}/api/events/{event.get('id')}/snapshot", style="blue")
     return line
