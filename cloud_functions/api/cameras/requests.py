@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from cloud_functions.api.http.parameters import Segment, check_one_line, reject_boolean
+from cloud_functions.api.http.parameters import Segment, check_one_line, reject_boolean, unique_name
 from cloud_functions.db.cameras.groups import GroupFields
 from cloud_functions.db.cameras.queries import CameraFilter
 from cloud_functions.db.cameras.scope import CameraScope
@@ -48,7 +48,8 @@ READ_ONLY: Final = frozenset(
 """Fields of a response that a request may repeat. They are ignored, so that a response can be edited and sent back."""
 
 Text = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(check_one_line)]
-Search = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_one_line)]
+Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(unique_name)]
+Search = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(unique_name)]
 Sort = Literal["name", "-name", "created_at", "-created_at", "updated_at", "-updated_at", "status", "-status"]
 
 
@@ -88,7 +89,7 @@ class _EditableBody(BaseModel):
 class CameraRequest(_EditableBody):
     """Body that creates or replaces a camera. Read-only fields of the response may be repeated and are ignored."""
 
-    name: Text = Field(description="Name of the camera.", examples=["Front Door"])
+    name: Name = Field(description="Name of the camera.", examples=["Front Door"])
     rtsp_url: str = Field(
         min_length=1,
         max_length=2048,
@@ -217,7 +218,7 @@ class CameraStateRequest(BaseModel):
 class GroupRequest(_EditableBody):
     """Body that creates or replaces a group. Read-only fields of the response may be repeated and are ignored."""
 
-    name: Text = Field(description="Unique name.", examples=["Entrances"])
+    name: Name = Field(description="Unique name.", examples=["Entrances"])
     slug: Segment | None = Field(default=None, description="Derived from the name; a request can only repeat it.")
     description: Text | None = None
     location: Text | None = None

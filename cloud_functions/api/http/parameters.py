@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from cloud_functions.api.http.problems import invalid_parameter
 from cloud_functions.plates.site_key import is_token
 from shared.ids import SEGMENT_PATTERN, is_uuid
+from shared.log_lines import is_hidden_control
 from shared.plates import require_plate
 
 MAX_ROW_ID = 2**63 - 1
@@ -26,14 +28,30 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|
 _PLUS_DECODED_AS_SPACE = re.compile(r" (\d\d:?\d\d)$", re.ASCII)
 
 
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_INVISIBLE = frozenset("\u00ad\u180e\u200b\u2060\ufeff")
+"""Characters without a shape, with which two names look the same. The joiners of emoji and of many scripts are none."""
 
 
 def check_one_line(text: str) -> str:
-    """Return the text; raise ValueError if it has control characters, surrounding spaces, or is empty."""
-    if _CONTROL_CHARACTERS.search(text) or text != text.strip() or not text:
+    """Return the text; raise ValueError if it has control characters, surrounding spaces, or is empty.
+
+    Control characters are also those that Unicode has for line ends and for the direction of text, and characters that
+    nobody sees.
+    """
+    if any(_is_never_in_a_line(character) for character in text) or text != text.strip() or not text:
         raise ValueError("must be one line of text without control characters and without leading or trailing spaces")
     return text
+
+
+def unique_name(text: str) -> str:
+    """Return a name in the composed form of its letters (NFC), in which equal names are equal; raise as above."""
+    return unicodedata.normalize("NFC", check_one_line(text))
+
+
+def _is_never_in_a_line(character: str) -> bool:
+    if " " <= character <= "~":
+        return False
+    return is_hidden_control(character) or character in _INVISIBLE or "\ud800" <= character <= "\udfff"
 
 
 def _check_label(text: str) -> str:

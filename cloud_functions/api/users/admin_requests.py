@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StrictBool, model_validator
 
-from cloud_functions.api.http.parameters import Segment, check_one_line
+from cloud_functions.api.http.parameters import Segment, check_one_line, unique_name
 from cloud_functions.api.security.passwords import MAX_PASSWORD, MIN_PASSWORD
 from cloud_functions.api.security.permissions import PERMISSIONS
 from cloud_functions.api.security.roles import Role, is_permission
@@ -45,7 +45,7 @@ def _check_scope(text: str) -> str:
 
 Username = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_username)]
 Email = Annotated[str, Field(min_length=3, max_length=254), AfterValidator(_check_email)]
-Search = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_one_line)]
+Search = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(unique_name)]
 GroupSlug = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(check_one_line)]
 Groups = Annotated[list[GroupSlug], Field(min_length=1, max_length=_MAX_GROUPS)]
 NewPassword = Annotated[SecretStr, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD)]
@@ -157,7 +157,7 @@ class NewKeyRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_one_line)] = Field(
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(unique_name)] = Field(
         description="Unique in any case of its letters, also among revoked keys.", examples=["reports"]
     )
     scopes: list[Annotated[str, Field(max_length=64), AfterValidator(_check_scope)]] = Field(

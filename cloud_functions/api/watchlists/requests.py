@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from cloud_functions.api.http.parameters import Segment, Time, check_one_line, row_id
+from cloud_functions.api.http.parameters import Segment, Time, check_one_line, row_id, unique_name
 from cloud_functions.db.watchlists import NewPattern
 from cloud_functions.plates.patterns import check_pattern
 
 MAX_PATTERNS_PER_REQUEST = 10_000
 
 Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(check_one_line)]
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_one_line)]
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(unique_name)]
 PatternText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 

@@ -15,7 +15,7 @@ from cloud_functions.api.events.requests import (
     FilterParameters,
     ListParameters,
 )
-from cloud_functions.api.http.parameters import parse_event_ref, plate_parameter
+from cloud_functions.api.http.parameters import check_one_line, parse_event_ref, plate_parameter, unique_name
 from cloud_functions.db.events.filter import EventFilter
 
 
@@ -163,3 +163,19 @@ def test_deleting_many_events_requires_a_condition() -> None:
     with pytest.raises(ValidationError, match="at least one condition"):
         DeleteEventsRequest.model_validate({"limit": 5, "delete_snapshots": True})
     assert DeleteEventsRequest.model_validate({"camera_id": "camera-1"}).limit == 1000
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\x00", "\n", "\x7f", "\x85", "\u2028", "\u202e", "\u2066", "\u200b", "\ufeff", "\u00ad", "\ud800"]
+)
+def test_a_line_of_text_holds_nothing_hidden(hidden: str) -> None:
+    """Line ends, directions of text and characters without a shape: two names would look the same."""
+    with pytest.raises(ValueError, match="control characters"):
+        check_one_line(f"Front{hidden} Door")
+
+
+def test_a_name_has_one_spelling() -> None:
+    """Letters with accents in composed form, in which a unique index compares them; the rest is as written."""
+    assert unique_name("Cafe\u0301") == unique_name("Caf\u00e9") == "Caf\u00e9"
+    for text in ("Ｆront", "دوربین\u200cها", "👨\u200d👩\u200d👧"):
+        assert unique_name(text) == text
