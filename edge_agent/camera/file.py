@@ -17,7 +17,7 @@ import av.error
 from av.video.frame import VideoFrame
 
 from edge_agent.camera.decode.av_picture import AvPicture, PictureConverter
-from edge_agent.camera.decode.decoder import Damage, NoVideoError, OpenVideo, open_video
+from edge_agent.camera.decode.decoder import Damage, NoVideoError, OpenVideo, TextError, open_video
 from edge_agent.camera.decode.media_time import DEFAULT_FPS, MediaTime, parse_creation_time
 from edge_agent.camera.decode.truncation import is_truncated
 from edge_agent.camera.settings import SourceSettings
@@ -29,8 +29,6 @@ from shared.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-NOT_VIDEO_FORMATS = frozenset(["tty"])
-"""Formats that are never a recording: FFmpeg decodes text files as terminal art."""
 TRUNCATION_TOLERANCE_S = 1.5
 """Seconds that may be missing at the end of a container with a duration but without a frame count."""
 CREATION_TAGS = ("com.apple.quicktime.creationdate", "creation_time", "date")
@@ -70,13 +68,12 @@ def open_file(
             threads=settings.decode_threads,
             threading="FRAME",
         )
+    except TextError:
+        raise NotVideoError(f"{path} is a text file, not a video; expected a video file such as MP4 or MKV") from None
     except NoVideoError:
         raise NotVideoError(f"{path} contains no video stream; expected a video file such as MP4 or MKV") from None
     except (av.error.FFmpegError, ValueError) as error:
         raise NotVideoError(f"{path} cannot be read as video ({_reason(error)}); it may be damaged") from error
-    if video.container.format.name in NOT_VIDEO_FORMATS:
-        video.container.close()
-        raise NotVideoError(f"{path} is a text file, not a video; expected a video file such as MP4 or MKV")
     if start_time is None:
         start_time = clock.now() if settings.pace else _recorded_at(video, path)
     return FileSource(

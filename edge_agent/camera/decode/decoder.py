@@ -48,6 +48,8 @@ ELEMENTARY_FORMATS = frozenset(
 """FFmpeg's demuxers for elementary streams, which have no timestamps; FFmpeg assumes 25 frames per second for all."""
 FORMATS_WITH_CODED_TIME = frozenset(["m4v"])
 """Elementary streams with coded times (ISO/IEC 14496-2: modulo_time_base and vop_time_increment)."""
+TEXT_FORMATS = frozenset(["tty", "bin", "xbin", "adf", "idf"])
+"""FFmpeg draws text files as pictures. A camera must not show the text of a file or of a page on the network."""
 STILL_FORMATS = frozenset(["image2", "gif", "apng"])
 STILL_BRANDS = frozenset(["avif", "heic", "heix", "mif1"])
 """Major brands of ISO base media files that contain a photograph."""
@@ -79,6 +81,10 @@ class Damage:
 
 class NoVideoError(Exception):
     """The container can be opened but contains no video stream."""
+
+
+class TextError(NoVideoError):
+    """What was opened is text, which FFmpeg would draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +214,8 @@ def metadata_options(pyav_version: str) -> dict[str, Any]:
 
 def _best_video(container: InputContainer) -> VideoStream:
     """Return the video stream with the largest frames, without cover art and thumbnails."""
+    if container.format.name in TEXT_FORMATS:
+        raise TextError
     streams = [stream for stream in container.streams.video if not _is_attached_picture(stream)]
     if not streams:
         raise NoVideoError

@@ -15,6 +15,7 @@ from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import open_source
 from shared.clock import SystemClock
 from tests.support.clips import numbered, read_number
+from tests.support.http_file_server import serve
 
 QUICK = SourceSettings(open_timeout_s=5, watchdog_s=2, backoff_min_s=0.05, backoff_max_s=0.2)
 
@@ -99,3 +100,13 @@ def test_edge_29_address_of_a_single_image_is_reported(camera: str) -> None:
     assert status.state == "offline"
     assert "returns a single image (JPEG), not a stream" in (status.error or "")
     assert "read-plates" in (status.error or "")
+
+
+def test_a_text_is_no_camera() -> None:
+    """FFmpeg draws text as pictures: whoever may add a camera could read the pages of other servers in them."""
+    with serve() as web:
+        web.pages["/log.txt"] = b'{"SecretAccessKey": "abc"}\n' * 2000
+        for path in ("/log.txt", "/log.txt?name=.nfo"):
+            web.pages.setdefault(path, web.pages["/log.txt"])
+            result = probe(web.url + path, QUICK, timeout_s=10)
+            assert (result.frames, result.cause) == (0, "not_video"), result
