@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,8 +211,7 @@ class Stack:
     def _begin_functions(self, aws_port: int, data_plane_port: int) -> None:
         api_port = self._options.api_port
         python = [sys.executable, "-m"]
-        api = [*python, "uvicorn", API_APPLICATION, "--factory", "--host", LOOPBACK, "--log-level", "warning"]
-        self._start_part(self._process("api", [*api, "--port", str(api_port)], api_port))
+        self._start_part(self._process("api", [*python, *api_arguments(api_port, os.environ)], api_port))
         aws = AwsServer(
             folder=self._state.path,
             port=aws_port,
@@ -297,6 +296,17 @@ class Stack:
 
     def _services(self) -> list[Part]:
         return [part for part in self.parts if part.process.name in {"postgres", "redis", "broker", "aws"}]
+
+
+def api_arguments(port: int, variables: Mapping[str, str]) -> list[str]:
+    """Return the arguments of Python that serve the API.
+
+    uvicorn trusts ``X-Forwarded-For`` and ``-Proto`` of every client on this machine: each could choose the address
+    that its log-ins, its rate limit and the audit log count under. Only a proxy that ``FORWARDED_ALLOW_IPS`` names may.
+    """
+    arguments = ["uvicorn", API_APPLICATION, "--factory", "--host", LOOPBACK, "--port", str(port)]
+    arguments += ["--log-level", "warning"]
+    return arguments if variables.get("FORWARDED_ALLOW_IPS") else [*arguments, "--no-proxy-headers"]
 
 
 def _authentication() -> dict[str, str]:

@@ -39,7 +39,12 @@ def _line(event_type: str, data: dict[str, object], **fields: object) -> str:
 
 def test_a_device_does_not_write_to_the_terminal() -> None:
     """A terminal obeys escapes in what it shows; the words of an event are the device's."""
-    data = {"class_name": "car\x1b[2J\n", "track_id": 3, "tracking_action": "entered", "confidence": 0.9}
+    data: dict[str, object] = {
+        "class_name": "car\x1b[2J\n",
+        "track_id": 3,
+        "tracking_action": "entered",
+        "confidence": 0.9,
+    }
     line = _line("tracking", data, camera_id="front\x1b[31m", timestamp="\x1b]0;title\x07")
     assert line.isprintable()
     assert "car\\x1b[2J\\n 3 entered" in line
