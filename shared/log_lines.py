@@ -1,4 +1,4 @@
-"""Log lines: one for each record, whatever text a device or a client has put into it."""
+"""Text of devices and clients in one line, which ends where it seems to end; and log records in such lines."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
 LINE_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
-_NEVER_IN_A_LINE: Final = frozenset({"Cc", "Zl", "Zp"})
-"""Control characters, among them line ends and the escape of terminals, and Unicode's own line and paragraph ends."""
+_NEVER_IN_A_LINE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Control characters, among them line ends and the escape of terminals; halves of a character, which cannot be encoded;
+Unicode's own line and paragraph ends."""
 _BIDI_CONTROLS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """They change the order in which the characters after them are shown."""
 

@@ -67,6 +67,17 @@ def test_log_ins_are_recorded(api: ApiCalls, database_url: str) -> None:
     assert "hunter2" not in str(_entries(database_url, "audit_log::text"))
 
 
+def test_no_character_keeps_a_request_out_of_the_log(api: ApiCalls, database_url: str) -> None:
+    """PostgreSQL stores no NUL, and a line end could make an entry look like two."""
+    key = add_key(database_url, "events:delete")
+    for path in ("/api/events/%00", "/api/v1/cameras/a%0Ab%00"):
+        assert _send(api, key, "DELETE", path).status in (403, 422)
+    assert _entries(database_url, "actor_name, target, outcome") == [
+        ("robot", "event=\\x00", "failure"),
+        ("robot", "camera=a\\nb\\x00", "denied"),
+    ]
+
+
 def test_writes_are_recorded_with_their_outcome(api: ApiCalls, database_url: str) -> None:
     """Success, a missing resource, an invalid body, and a caller who may not."""
     key, weak = add_key(database_url, "*"), add_key(database_url, "events:read", name="weak")

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from cloud_functions.db.types import Connection
+from shared.log_lines import in_one_line
 
 ActorKind = Literal["user", "api_key", "anonymous", "command"]
 Outcome = Literal["success", "denied", "failure"]
@@ -121,6 +122,19 @@ def list_entries(
 
 
 def _parameters(entry: AuditEntry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in AuditEntry.__dataclass_fields__} | {
-        "details": json.dumps(dict(entry.details), ensure_ascii=False)
-    }
+    values = {name: _storable(getattr(entry, name)) for name in AuditEntry.__dataclass_fields__}
+    return values | {"details": json.dumps(values["details"], ensure_ascii=False)}
+
+
+def _storable(value: Any) -> Any:
+    """Return the value with all its texts in one line.
+
+    PostgreSQL rejects a NUL in a text: one in a path would keep the request out of the log.
+    """
+    if isinstance(value, str):
+        return in_one_line(value)
+    if isinstance(value, Mapping):
+        return {in_one_line(str(name)): _storable(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(inner) for inner in value]
+    return value
