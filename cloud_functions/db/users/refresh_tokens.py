@@ -2,8 +2,8 @@
 
 A token that is used twice has been copied, by the client or by someone else, so its whole family is revoked.
 
-Whoever adds or revokes tokens locks their user first. Otherwise a token that is being exchanged while the sessions of
-the user end would leave a new one, which the end of the sessions has not seen.
+A transaction that adds or revokes tokens locks their user first. Otherwise a token that is being exchanged while the
+sessions of the user end would leave a new one, which the end of the sessions has not seen.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def test_edge_29_address_of_a_single_image_is_reported(camera: str) -> None:
 
 
 def test_a_text_is_no_camera() -> None:
-    """FFmpeg draws text as pictures: whoever may add a camera could read the pages of other servers in them."""
+    """FFmpeg draws text as pictures: people who may add a camera could read the pages of other servers in them."""
     with serve() as web:
         web.pages["/log.txt"] = b'{"SecretAccessKey": "abc"}\n' * 2000
         for path in ("/log.txt", "/log.txt?name=.nfo"):
