@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -31,8 +32,12 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 WAIT_S: Final = 120.0
 """Seconds during which a migration is retried while another migration runs or a table is locked."""
 _LONGEST_PAUSE_S: Final = 5.0
-_OWN_TABLES: Final = ("events", "plate_events", "devices", "watchlists", "sites")
-"""Tables that must not exist in a database that was never migrated."""
+_OWN_REVISION: Final = re.compile(r"[0-9]{4}")
+_CREATED: Final = re.compile(r"^CREATE (?:TABLE|VIEW|SEQUENCE) (?!IF NOT EXISTS)(\w+)", re.MULTILINE)
+_FOREIGN_TABLES_REMEDY: Final = (
+    "use an empty database, or one whose search_path is an empty schema, and copy events and plate reads of another"
+    " system with vedette-admin adopt"
+)
 
 
 def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None:
@@ -47,16 +52,7 @@ def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None
     """
     with _plain_errors():
         known = _revisions()
-        current = _known_revision(url, known)
-        if current is None and (tables := _own_tables(url)):
-            # Another process may have created them since: it commits them together with its revision.
-            current = _known_revision(url, known)
-            if current is None:
-                raise ConfigurationError(
-                    f"the database contains tables that Vedette did not create: {', '.join(tables)}; use an empty"
-                    " database, or one whose search_path begins with an empty schema, and copy events and plate reads"
-                    " of another system with vedette-admin adopt"
-                )
+        current = require_no_foreign_tables(url)
         for step in known[_position(known, current) : _position(known, _resolve(revision))]:
             try:
                 _run(command.upgrade, url, step, wait_s=wait_s)
@@ -105,6 +101,25 @@ def head_revision() -> str:
     return head
 
 
+def require_no_foreign_tables(url: str) -> str | None:
+    """Return the database's revision; raise ConfigurationError if tables of the migrations that follow it exist.
+
+    The check comes before the first migration, because each is committed on its own.
+    """
+    known = _revisions()
+    while True:
+        current = _known_revision(url, known)
+        tables = _existing(url, _tables_created_after(current, known))
+        if not tables:
+            return current
+        # Another process may have created them since: it commits them together with its revision.
+        if _known_revision(url, known) == current:
+            raise ConfigurationError(
+                f"the database contains tables that Vedette did not create: {', '.join(tables)};"
+                f" {_FOREIGN_TABLES_REMEDY}"
+            )
+
+
 def _config(url: str) -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -130,6 +145,10 @@ def _position(known: list[str], revision: str | None) -> int:
 
 def _known_revision(url: str, known: list[str]) -> str | None:
     current = current_revision(url)
+    if current is not None and not _OWN_REVISION.fullmatch(current):
+        raise ConfigurationError(
+            f"the database is at revision {current[:100]} of another application's migrations; {_FOREIGN_TABLES_REMEDY}"
+        )
     if current is not None and current not in known:
         raise ConfigurationError(
             f"the database is at revision {current}, which this release does not know (its newest is {known[-1]}):"
@@ -138,12 +157,22 @@ def _known_revision(url: str, known: list[str]) -> str | None:
     return current
 
 
-def _own_tables(url: str) -> list[str]:
-    """Return those of Vedette's first tables that exist."""
+def _tables_created_after(revision: str | None, known: list[str]) -> list[str]:
+    """Return the tables, views and sequences that only migrations after ``revision`` create."""
+    script = ScriptDirectory.from_config(_config(""))
+    created = [_CREATED.findall(Path(script.get_revision(step).path).read_text(encoding="utf-8")) for step in known]
+    position = _position(known, revision)
+    earlier = {name for names in created[:position] for name in names}
+    return [name for names in created[position:] for name in names if name not in earlier]
+
+
+def _existing(url: str, names: list[str]) -> list[str]:
     with connect_to(url, application_name="vedette-migrate") as connection:
-        return [
-            name for name in _OWN_TABLES if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,)
-        ]
+        found = connection.execute(
+            "SELECT DISTINCT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL ORDER BY name",
+            [names],
+        )
+        return [name for (name,) in found]
 
 
 def _run(step: Callable[[Config, str], None], url: str, revision: str, *, wait_s: float) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
+
 from cloud_functions.db.migrate import current_revision, head_revision
 from tests.support.backing_services import PostgresFixture
 
@@ -33,6 +35,27 @@ def test_alembic_upgrades_shows_and_downgrades(postgres: PostgresFixture) -> Non
     assert current_revision(url) == f"{int(head_revision()) - 1:04}"
     assert alembic("upgrade", "head", url=url).returncode == 0
     assert current_revision(url) == head_revision()
+
+
+def test_alembic_refuses_another_systems_database_in_one_line(postgres: PostgresFixture) -> None:
+    """The table is named, and nothing is created. Other failures are one line too, without the password."""
+    postgres.start()
+    url = postgres.server.url_of(postgres.new_database(migrated=False))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE cameras (theirs int)")
+        done = alembic("upgrade", "head", url=url)
+        assert done.returncode != 0
+        assert "did not create: cameras;" in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+        assert connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == [
+            ("cameras",)
+        ]
+    for wrong, expected in (("", "DATABASE_URL is not set"), ("postgresql://a:sesame@127.0.0.1:1/z", "refused")):
+        done = alembic("current", url=wrong)
+        assert done.returncode != 0
+        assert expected in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+        assert "sesame" not in done.stderr + done.stdout
 
 
 def test_alembic_creates_a_migration(tmp_path: Path) -> None:

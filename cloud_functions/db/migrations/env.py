@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import os
 
-from alembic import context
+import psycopg
+from alembic import command, context
+from alembic.util import CommandError
 from sqlalchemy import NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
 
-from cloud_functions.db.connect import connect_to
+from cloud_functions.db.connect import connect_to, database_error
+from cloud_functions.db.migrate import require_no_foreign_tables
 from cloud_functions.db.migration_lock import begin_migration
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, VedetteError
 
 
 def run() -> None:
-    url = context.config.attributes.get("database_url") or os.environ.get("DATABASE_URL")
-    if not url:
-        raise ConfigurationError("DATABASE_URL is not set: set it to the database to migrate")
+    url = _database_url()
     engine = create_engine(
         "postgresql+psycopg://",
         creator=lambda: connect_to(url, application_name="vedette-migrate", autocommit=False),
@@ -36,4 +38,27 @@ def run() -> None:
             context.run_migrations()
 
 
-run()
+def run_directly() -> None:
+    """Run, and raise what fails as the error that Alembic prints in one line."""
+    try:
+        if (options := context.config.cmd_opts) is not None and options.cmd[0] is command.upgrade:
+            require_no_foreign_tables(_database_url())
+        run()
+    except VedetteError as error:
+        raise CommandError(str(error)) from error
+    except (DBAPIError, psycopg.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise CommandError(str(database_error(cause) if isinstance(cause, psycopg.Error) else cause)) from error
+
+
+def _database_url() -> str:
+    url = context.config.attributes.get("database_url") or os.environ.get("DATABASE_URL")
+    if not url:
+        raise ConfigurationError("DATABASE_URL is not set: set it to the database to migrate")
+    return url
+
+
+if "database_url" in context.config.attributes:
+    run()
+else:
+    run_directly()
