@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml
 
+from cloud_functions.api.http.middleware import cors
 from cloud_functions.fanout.targets import TARGETS
 from infra.packaging.functions import FUNCTIONS, PLATFORM, PYTHON_VERSION
 from shared.topics import EVENTS_FILTER, HEARTBEAT_FILTER, REPLIES_FILTER, STATUS_FILTER, DeviceTopics
@@ -277,6 +278,24 @@ def test_the_api_requires_authentication_by_default(template: dict[str, Any]) ->
     assert template["Resources"]["HttpApiRoute"]["Properties"]["AuthorizationType"] == {
         "Fn::If": ["UseUsers", "NONE", {"Ref": "ApiAuthorization"}]
     }
+
+
+def test_health_needs_no_credentials(template: dict[str, Any]) -> None:
+    """Under each of its paths, whatever the API requires for the others."""
+    open_keys = {
+        route["RouteKey"]
+        for route in _of_type(template, "AWS::ApiGatewayV2::Route").values()
+        if route["AuthorizationType"] == "NONE"
+    }
+    assert open_keys == {"ANY /health", "ANY /api/health", "ANY /api/v1/health"}
+
+
+def test_the_gateway_answers_browsers_like_the_application(template: dict[str, Any]) -> None:
+    """Pages of other sites may use each method and header of the API, and read each header of its responses."""
+    [_, allowed, _] = template["Resources"]["HttpApi"]["Properties"]["CorsConfiguration"]["Fn::If"]
+    assert allowed["AllowMethods"] == cors.METHODS.split(", ")
+    assert allowed["AllowHeaders"] == cors.HEADERS.lower().split(", ")
+    assert allowed["ExposeHeaders"] == cors.EXPOSED.lower().split(", ")
 
 
 def test_template_has_no_yaml_aliases() -> None:

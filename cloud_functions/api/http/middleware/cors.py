@@ -1,6 +1,7 @@
 """Cross-origin requests of browsers: which pages of other sites may read responses (``CORS_ORIGINS``; none by default).
 
-On AWS, an HTTP API answers preflight requests itself, by its own configuration, and replaces these headers.
+On AWS, an HTTP API answers preflight requests itself, by its own configuration (``CorsConfiguration`` of the template),
+and replaces these headers.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ANY_ORIGIN: Final = "*"
-_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
-_HEADERS: Final = "Authorization, Content-Type, If-Match, If-None-Match, X-API-Key, X-Request-ID"
-_EXPOSED: Final = "Content-Disposition, ETag, Location, Retry-After, X-Next-Cursor, X-Request-ID"
+METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
+HEADERS: Final = "Authorization, Content-Type, If-Match, If-None-Match, X-API-Key, X-Request-ID"
+EXPOSED: Final = (
+    "Content-Disposition, ETag, Location, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After,"
+    " X-Next-Cursor, X-Request-ID"
+)
 _MAX_AGE_S: Final = "600"
 
 
@@ -40,7 +44,7 @@ class CorsMiddleware:
             await _preflight(send, self._answer(allowed))
         else:
             await self._app(
-                scope, receive, _with_headers(send, self._answer(allowed) | {"Access-Control-Expose-Headers": _EXPOSED})
+                scope, receive, _with_headers(send, self._answer(allowed) | {"Access-Control-Expose-Headers": EXPOSED})
             )
 
     def _allowed(self, origin: str | None) -> str | None:
@@ -69,8 +73,8 @@ def _with_headers(send: Send, added: dict[str, str]) -> Send:
 
 async def _preflight(send: Send, answer: dict[str, str]) -> None:
     headers = answer | {
-        "Access-Control-Allow-Methods": _METHODS,
-        "Access-Control-Allow-Headers": _HEADERS,
+        "Access-Control-Allow-Methods": METHODS,
+        "Access-Control-Allow-Headers": HEADERS,
         "Access-Control-Max-Age": _MAX_AGE_S,
         "Vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
     }

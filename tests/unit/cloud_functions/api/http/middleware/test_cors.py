@@ -9,6 +9,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from cloud_functions.api.http.middleware.cors import EXPOSED, HEADERS, METHODS
+from cloud_functions.api.security.rate_limit.gcra import RateLimit, decide
 from cloud_functions.api.settings import ApiSettings
 from cloud_functions.api.wiring import lambda_app, server_app
 from cloud_functions.settings import DatabaseSettings
@@ -118,3 +120,17 @@ def test_the_settings_take_commas_and_spaces() -> None:
     settings = _settings("HTTPS://App.Example/ , http://[::1]:3000")
     assert settings.cors_origins == ("https://app.example", "http://[::1]:3000")
     assert ApiSettings(database=DatabaseSettings(), bucket="b").cors_origins == ()
+
+
+def test_each_method_and_header_of_the_api_may_be_used() -> None:
+    """The lists are compared with the document of the API, and with the headers of the rate limit."""
+    app = lambda_app(_settings(APP))
+    operations = [(method, each) for path in app.openapi()["paths"].values() for method, each in path.items()]
+    app.state.dependencies.close()
+    parameters = [parameter for _, operation in operations for parameter in operation.get("parameters", [])]
+    responses = [response for _, operation in operations for response in operation["responses"].values()]
+    readable = {name for response in responses for name in response.get("headers", {})}
+    decision, _ = decide(RateLimit(60, 1), arrival_s=0.0, now_s=0.0)
+    assert {method.upper() for method, _ in operations} <= set(METHODS.split(", "))
+    assert {one["name"] for one in parameters if one["in"] == "header"} <= set(HEADERS.lower().split(", "))
+    assert readable | set(decision.headers()) <= set(EXPOSED.split(", "))
