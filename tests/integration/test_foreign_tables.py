@@ -63,7 +63,7 @@ def test_an_older_database_keeps_its_revision(url: str, connection: psycopg.Conn
 def test_a_revision_of_another_system_is_not_taken_for_a_newer_release(
     url: str, connection: psycopg.Connection[Any]
 ) -> None:
-    """Its form tells them apart."""
+    """The two have different forms."""
     connection.execute("CREATE TABLE alembic_version (version_num varchar(32))")
     connection.execute("INSERT INTO alembic_version VALUES ('003')")
     with pytest.raises(ConfigurationError, match="revision 003 of another application's migrations"):
