@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 
 import psycopg
 import pytest
 
-from cloud_functions.db.plates.search import near_plates, near_protected_plates, nearest, query_without_prefix_trigrams
+from cloud_functions.db.cameras.scope import CameraScope
+from cloud_functions.db.plates.search import (
+    MAX_CANDIDATES,
+    near_plates,
+    near_protected_plates,
+    nearest,
+    query_without_prefix_trigrams,
+)
 from cloud_functions.plates.distance import fold
+from tests.support.api_calls import NOON, store, stored_event
+from tests.support.camera_groups import OWN, fill_two_groups
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 REPETITIVE = {"281A11C1A": "281111A", "CC8838802": "CC88882", "0C08130C8": "0C810C8"}
@@ -51,3 +61,28 @@ def test_fuzzy_search_agrees_with_a_search_over_every_plate(database_url: str, m
             expected = near_protected_plates(plate, [(other, other, 1) for other in stored], max_distance=max_distance)
             assert near_plates(connection, plate, max_distance=max_distance) == nearest(expected), plate
     assert used_forms == ({False, True} if max_distance <= 2 else {False})
+
+
+def test_a_limited_search_takes_its_candidates_from_the_groups(database_url: str) -> None:
+    """Hundreds of plates that are more similar, but were read elsewhere, leave the caller's own plate in the result."""
+    events: list[dict[str, object]] = []
+    for number in range(MAX_CANDIDATES + 20):
+        plate = f"AB12CD{chr(65 + number % 26)}{number // 26:02}"
+        events.append(_read(plate, "south-camera", number))
+    events += [_read("XX12CDEF", "north-camera", 1000), _read("XÄ12CDEF", "north-camera", 1001)]
+    fill_two_groups(database_url)
+    store(database_url, events)
+    with psycopg.connect(database_url) as connection:
+        for scope, found in (((OWN,), {"XX12CDEF", "XÄ12CDEF"}), (("south",), set[str]()), ((), set[str]())):
+            near = near_plates(connection, "AB12CDEF", max_distance=2, scope=CameraScope(scope))
+            assert {one.plate for one in near if one.plate.endswith("EF")} == found, scope
+            assert {one.events for one in near} <= {1}
+
+
+def _read(plate: str, camera: str, number: int) -> dict[str, object]:
+    return stored_event(
+        "anpr",
+        camera_id=camera,
+        timestamp=NOON + timedelta(seconds=number),
+        event_data={"anpr_result": {"license_plate": plate, "confidence": 0.9}, "plate_normalized": plate},
+    )

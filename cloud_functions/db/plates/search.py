@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Final
+from typing import Final, LiteralString
 
 from psycopg import sql
 
-from cloud_functions.db.cameras.scope import CAMERA_ID_IN_SCOPE, CameraScope
+from cloud_functions.db.cameras.scope import CAMERA_ID_IN_SCOPE, CameraScope, scope_parameters
 from cloud_functions.db.events.filter import all_of
 from cloud_functions.db.plates.queries import COLUMNS, PlateFilter, plate_conditions
 from cloud_functions.db.plates.record import PlateEvent
@@ -34,8 +34,8 @@ CROSS JOIN LATERAL (
     SELECT plate_normalized_text, events, similarity(plate_normalized_text, %(plate)s) FROM plates
     WHERE folded %% %(query)s AND setting.made <> '' AND plate_normalized_text < '~' AND events > 0
           AND length(folded) BETWEEN %(shortest)s AND %(longest)s AND similarity(folded, %(folded)s) >= %(least)s
-    ORDER BY similarity(folded, %(folded)s) DESC, plate_normalized_text LIMIT %(limit)s
-) AS near
+    ORDER BY similarity(folded, %(folded)s) DESC, plate_normalized_text{limit}
+) AS near{in_scope}
 """
 # Plates with letters outside ASCII have a separate index (see migration 0008), which is usually empty.
 _OTHER_LETTERS: Final = """
@@ -44,9 +44,16 @@ CROSS JOIN LATERAL (
     SELECT plate_normalized_text, events FROM plates
     WHERE plate_in_ascii(folded) %% plate_in_ascii(%(folded)s) AND setting.made <> ''
           AND plate_normalized_text ~ '[^ -~]' AND events > 0 AND length(folded) BETWEEN %(shortest)s AND %(longest)s
-    ORDER BY similarity(plate_in_ascii(folded), plate_in_ascii(%(folded)s)) DESC, plate_normalized_text LIMIT %(limit)s
-) AS near
+    ORDER BY similarity(plate_in_ascii(folded), plate_in_ascii(%(folded)s)) DESC, plate_normalized_text{limit}
+) AS near{in_scope}
 """
+_LIMIT: Final = " LIMIT %(limit)s"
+# Looks for a read of each ranked candidate in turn, until there are enough. OFFSET 0 keeps the ranking apart; LIMIT 1
+# keeps PostgreSQL from joining, which would look up every read of the scope.
+_IN_SCOPE: Final[LiteralString] = (
+    " WHERE (SELECT true FROM plate_events AS read WHERE read.plate_normalized_text = near.plate_normalized_text"  # noqa: S608 - constants
+    " AND read." + CAMERA_ID_IN_SCOPE + " LIMIT 1)" + _LIMIT
+)
 _READS_IN_SCOPE: Final = sql.SQL(
     "SELECT plate_normalized_text, count(*) FROM plate_events"
     " WHERE plate_normalized_text = ANY (%(plates)s) AND {} GROUP BY 1"
@@ -98,7 +105,8 @@ def near_plates(
 ) -> list[NearPlate]:
     """Return the plates within ``max_distance`` of ``plate`` (in normal form), the nearest first.
 
-    With ``scope``, only those with reads of its cameras.
+    With ``scope``, only those with reads of its cameras, which also are the only candidates: others do not take their
+    places.
     """
     folded = fold(plate)
     query, threshold = query_without_prefix_trigrams(folded, max_distance) or (folded, THRESHOLD)
@@ -112,12 +120,18 @@ def near_plates(
         "longest": len(plate) + max_distance,
         "limit": MAX_CANDIDATES,
     }
-    rows = connection.execute(_CANDIDATES, parameters).fetchall()
+    parameters |= scope_parameters(scope)
+    rows = connection.execute(_candidates(_CANDIDATES, scope), parameters).fetchall()
     candidates = {text: (text, text, events, similarity) for text, events, similarity in rows}
-    for text, events in connection.execute(_OTHER_LETTERS, parameters):
+    for text, events in connection.execute(_candidates(_OTHER_LETTERS, scope), parameters):
         candidates[text] = (text, text, events, trigram_similarity(plate, text))
     near = _within_distance(plate, candidates.values(), max_distance)
     return nearest(near if scope is None else _with_reads_in(connection, near, scope))
+
+
+def _candidates(query: LiteralString, scope: CameraScope | None) -> LiteralString:
+    limits = (_LIMIT, "") if scope is None else (" OFFSET 0", _IN_SCOPE)
+    return query.replace("{limit}", limits[0]).replace("{in_scope}", limits[1])
 
 
 def _with_reads_in(connection: Connection, near: list[NearPlate], scope: CameraScope) -> list[NearPlate]:
