@@ -1,7 +1,8 @@
 """The cameras of a managed device: applies the configurations that the API sends, proves them, and rolls back.
 
 One thread applies configurations, so that commands for cameras are answered meanwhile. A newer configuration replaces
-the one that is being proved. The disk always has the last configuration that was proved.
+the one that is being proved. The disk always has the last configuration that was proved. One that was refused because
+cameras did not answer is tried again when they do.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from edge_agent.config import CameraSettings
 from edge_agent.config.managed import ManagedCameraRules, RejectedConfigurationError, camera_settings, check_cameras
@@ -17,16 +19,19 @@ from edge_agent.device.commands import CommandFailedError, InProgressError, Repl
 from edge_agent.device.configuration_store import ConfigurationStore, StoredConfiguration
 from edge_agent.pipeline.camera_worker import CameraProgress
 from edge_agent.pipeline.proof import CameraProof, Verdict
+from edge_agent.pipeline.silent_cameras import Fault, RefusedVersion, SilentCameras
 from edge_agent.pipeline.supervisor import Cameras
 from shared.clock import Clock
-from shared.commands import ConfigureCommand, TestConnectionCommand
+from shared.commands import ConfigureCommand, ConnectionFailure, TestConnectionCommand
 from shared.errors import TransientError
 from shared.heartbeat import ConfigurationHealth
 
 logger = logging.getLogger(__name__)
 
+WRONG_CREDENTIALS: Final[ConnectionFailure] = "wrong_credentials"
 PINNED = "the device's own file (agent.toml) has a camera of this id"
 _POLL_INTERVAL_S = 0.1
+_RETRY_POLL_INTERVAL_S = 0.5
 _MAX_ERROR_CHARS = 1000
 
 Effective = Callable[[Sequence[CameraSettings]], list[CameraSettings]]
@@ -87,6 +92,9 @@ class ManagedCameras:
         self._before: Mapping[str, CameraProgress] | None = None
         """The cameras' progress under ``_proved``, while other settings are being proved."""
         self._newest: _Rollout | None = None
+        self._waiting: RefusedVersion | None = None
+        """The newest version, if only cameras without an answer keep it from being used."""
+        self._silent = SilentCameras()
         self._rollouts: dict[str, _Rollout] = {}
         """Rollouts by the ids of the commands that wait for them."""
         self._health = ConfigurationHealth(version=0)
@@ -176,22 +184,54 @@ class ManagedCameras:
             newest.outcome = self._interrupted(newest)
             newest.interrupted.set()
         self._newest = rollout = _Rollout(command)
+        self._waiting = None
         self._changed.notify_all()
         return rollout
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._newest is not None)
+                timeout_s = None if self._waiting is None else _RETRY_POLL_INTERVAL_S
+                self._changed.wait_for(lambda: self._closing or self._newest is not None, timeout_s)
                 rollout = self._newest
-                if self._closing or rollout is None:
+                if self._closing:
                     return
+            if rollout is None:
+                self._retry_if_due()
+                continue
             outcome = self._attempt(rollout)
             with self._changed:
                 rollout.outcome = rollout.outcome or outcome
                 if self._newest is rollout:
                     self._newest = None
             self._on_change()
+
+    def _retry_if_due(self) -> None:
+        """Begin to roll the refused version out again, if it is time and the cameras that were silent answer."""
+        waiting, now_s = self._waiting, self._clock.monotonic()
+        if waiting is None or not waiting.is_due(now_s):
+            return
+        answer, least_s = self._answer(waiting.awaited)
+        with self._changed:
+            waiting.postpone(now_s, least_s=least_s)
+            if answer and self._waiting is waiting and self._newest is None:
+                logger.info("trying configuration %d again: its cameras answer", waiting.command.version)
+                self._newest = _Rollout(waiting.command)
+
+    def _answer(self, cameras: Sequence[CameraSettings]) -> tuple[bool, float]:
+        """Return whether the cameras answer, and for how many seconds they must not be asked again.
+
+        Nothing that runs is touched. A camera that rejects the login is asked rarely, because cameras lock accounts.
+        """
+        for camera in cameras:
+            try:
+                cause = self._cameras.failure_of(camera)
+            except Exception:
+                logger.exception("testing camera %s of a refused configuration failed", camera.id)
+                return False, 0.0
+            if cause is not None:
+                return False, camera.stream.auth_backoff_s if cause == WRONG_CREDENTIALS else 0.0
+        return True, 0.0
 
     def _attempt(self, rollout: _Rollout) -> _Outcome:
         """Roll out a configuration; an unexpected error refuses it, and the thread continues."""
@@ -221,7 +261,8 @@ class ManagedCameras:
             if rollout.interrupted.is_set():
                 return self._interrupted(rollout)
             if faults:
-                return self._rolled_back(rollout, "; ".join(faults))
+                self._remember(command, faults, cameras)
+                return self._rolled_back(rollout, "; ".join(f"camera {one.camera.id}: {one.reason}" for one in faults))
             prepared.commit()
         except TransientError as error:
             return self._rolled_back(rollout, str(error), rejected=False)
@@ -233,7 +274,21 @@ class ManagedCameras:
         error = f"version {rollout.command.version} was interrupted by a newer one, or because the agent stops"
         return _Outcome(error, {"config_version": self._proved.version})
 
-    def _faults_of(self, cameras: Sequence[CameraSettings], rollout: _Rollout) -> list[str]:
+    def _remember(self, command: ConfigureCommand, faults: Sequence[Fault], cameras: Sequence[CameraSettings]) -> None:
+        """Plan to try the version again if its cameras only do not answer; do not let them hold up later versions."""
+        running = {camera.id for camera in self._proved.cameras}
+        self._silent.remember(command.version, faults, cameras=cameras, running=running)
+        with self._changed:
+            if self._newest is None or self._newest.command.version != command.version:
+                return  # a newer one has arrived
+            if not all(fault.is_silent for fault in faults):
+                self._waiting = None
+                return
+            if self._waiting is None:
+                self._waiting = RefusedVersion(command, now_s=self._clock.monotonic())
+            self._waiting.awaited = [fault.camera for fault in faults]
+
+    def _faults_of(self, cameras: Sequence[CameraSettings], rollout: _Rollout) -> list[Fault]:
         """Apply the cameras and return the faults of those that are new or changed. Ends early where interrupted."""
         if self._before is None:
             self._before = self._cameras.progress()
@@ -241,11 +296,17 @@ class ManagedCameras:
         proved = {camera.id: camera for camera in self._proved.cameras}
         now_s = self._clock.monotonic()
         proofs = {
-            camera.id: CameraProof(camera, before=self._before.get(camera.id), now_s=now_s)
+            camera.id: CameraProof(
+                camera,
+                before=self._before.get(camera.id),
+                now_s=now_s,
+                is_known_silent=self._silent.excuses(camera, version=rollout.command.version),
+            )
             for camera in self._without_pinned(cameras)
             if camera.enabled and proved.get(camera.id) != camera
         }
-        faults: list[str] = []
+        by_id = {camera.id: camera for camera in cameras}
+        faults: list[Fault] = []
         while proofs and not rollout.interrupted.is_set():
             progress, now_s = self._cameras.progress(), self._clock.monotonic()
             for camera_id, proof in list(proofs.items()):
@@ -253,14 +314,17 @@ class ManagedCameras:
                 verdict = proof.judge(progress[camera_id], now_s=now_s) if camera_id in progress else Verdict()
                 if verdict is not None:
                     del proofs[camera_id]
-                    faults += [] if verdict.fault is None else [f"camera {camera_id}: {verdict.fault}"]
+                if verdict is not None and verdict.fault is not None:
+                    is_silent = not progress[camera_id].has_failed
+                    faults.append(Fault(by_id[camera_id], verdict.fault, is_silent))
             if proofs:
                 rollout.interrupted.wait(_POLL_INTERVAL_S)
         return faults
 
     def _accepted(self, command: ConfigureCommand, cameras: Sequence[CameraSettings]) -> _Outcome:
         with self._changed:
-            self._proved, self._before = _Proved(command.version, cameras), None
+            self._proved, self._before, self._waiting = _Proved(command.version, cameras), None, None
+            self._silent.clear()
             self._health = ConfigurationHealth(version=command.version, error=self._note(cameras))
         logger.info("configuration %d is in use, %d camera(s)", command.version, len(cameras))
         refused = dict.fromkeys(self._refused(cameras), PINNED)

@@ -28,9 +28,15 @@ class Verdict:
 class CameraProof:
     """Judges one camera after a change, from its progress."""
 
-    def __init__(self, camera: CameraSettings, *, before: CameraProgress | None, now_s: float) -> None:
-        """``before`` is the camera's progress with its previous settings; None for a new one."""
+    def __init__(
+        self, camera: CameraSettings, *, before: CameraProgress | None, now_s: float, is_known_silent: bool = False
+    ) -> None:
+        """``before`` is the camera's progress with its previous settings; None for a new one.
+
+        ``is_known_silent``: an earlier version was refused because this new camera did not answer, so it need not now.
+        """
         self._camera = camera
+        self._is_known_silent = is_known_silent
         self._before = before
         self._started_s = now_s
         self._fault_since_s: float | None = None
@@ -66,15 +72,18 @@ class CameraProof:
         A camera with the same source is switched off, whatever it is called now; only a fault of its settings counts.
         One with another source or login must be in the very fault of before.
         """
+        if self._is_known_silent and not progress.has_failed:
+            return True
         if self._before is None or self._before.has_picture:
             return False
         if self._before.error is not None and _pattern(self._before.error) == _pattern(fault):
             return True
-        return not progress.has_failed and _source(self._before.camera) == _source(self._camera)
+        return not progress.has_failed and same_source(self._before.camera, self._camera)
 
 
-def _source(camera: CameraSettings) -> list[object]:
-    return [getattr(camera, name) for name in _SOURCE_FIELDS]
+def same_source(one: CameraSettings, other: CameraSettings) -> bool:
+    """Return whether two cameras have the same address, login and stream settings."""
+    return all(getattr(one, name) == getattr(other, name) for name in _SOURCE_FIELDS)
 
 
 def _pattern(fault: str) -> str:

@@ -169,6 +169,17 @@ class Cameras:
             "fps": result.fps or result.fps_measured,
         }
 
+    def failure_of(self, camera: CameraSettings) -> str | None:
+        """Return why a camera, which need not run, gives no picture: the cause of the failed connection.
+
+        None if it gives one, or where only running it shows that.
+        """
+        source = source_text(camera)
+        if scheme_of(source) not in PROBED_SCHEMES:
+            return None
+        result = check_connection(source, camera.stream)
+        return None if result.error is None else result.cause or "failed"
+
     def _age_s(self, camera_id: str) -> float:
         """Return the time since the camera was started."""
         return self._clock.monotonic() - self._started_s.get(camera_id, 0.0)

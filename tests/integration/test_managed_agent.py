@@ -24,7 +24,7 @@ from tests.support.backing_services import BrokerFixture
 from tests.support.clips import numbered
 from tests.support.edge.delivery_harness import Subscriber, pause, subscribed
 from tests.support.ports import reserve_port
-from tests.support.rtsp_server import RtspServer
+from tests.support.rtsp_server import Behaviour, RtspServer
 from tests.support.waiting import eventually
 
 CONFIG = """
@@ -140,7 +140,10 @@ def test_ten_changes_while_the_agent_is_off_converge_to_the_last(new_device: Cal
 
 
 def test_a_bad_configuration_rolls_back_and_says_why(new_device: Callable[..., ManagedDevice]) -> None:
-    """A broken polygon and an unreachable camera; the heartbeat reports both at once, and the camera keeps running."""
+    """A broken polygon and an unreachable camera; the heartbeat reports both at once, and the camera keeps running.
+
+    The version of the unreachable camera is used once that answers.
+    """
     device = new_device()
     device.start()
     device.configure(1, _camera())
@@ -155,8 +158,13 @@ def test_a_bad_configuration_rolls_back_and_says_why(new_device: Callable[..., M
     device.reports(1, 3)
     assert device.configuration["error"] == unreachable["error"]
     assert [each["camera_id"] for each in device.cloud.heartbeats[-1]["cameras"]] == ["gate"]
+    with RtspServer(numbered(50), behaviour=Behaviour(refuse=True)) as server:
+        assert device.configure(4, _camera(), _camera("yard", server.url()))["rejected_version"] == 4
+        assert device.stored().version == 1
+        server.behaviour.refuse = False  # the camera is switched on: nobody sends the version again
+        device.reports(4)
+        assert device.stored().version == 4
     assert device.agent.log.read_text().count("camera gate is online") == 1
-    assert device.stored().version == 1
 
 
 def test_a_password_reaches_the_camera_and_nothing_else(new_device: Callable[..., ManagedDevice]) -> None:

@@ -11,10 +11,13 @@ import pytest
 from edge_agent.config import CameraSettings
 from edge_agent.device.commands import CommandFailedError
 from edge_agent.device.configuration_store import FILE_NAME
+from edge_agent.pipeline import managed_cameras
+from edge_agent.pipeline.silent_cameras import FIRST_RETRY_S, LONGEST_PAUSE_S
 from shared.cameras import DeviceCamera
 from shared.commands import TestConnectionCommand
 from shared.errors import ConfigurationError
 from tests.support.clips import make_clip, numbered
+from tests.support.edge.delivery_harness import pause
 from tests.support.edge.managed_harness import ManagedDevice, api_camera
 from tests.support.ports import reserve_port
 from tests.support.waiting import eventually
@@ -24,6 +27,11 @@ REFUSED = "connection refused; check host and port"
 
 def _pinned(camera_id: str, source: str = "usb:9") -> CameraSettings:
     return CameraSettings.model_validate({"id": camera_id, "source": source, "mode": "motion"})
+
+
+@pytest.fixture(autouse=True)
+def _fast_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(managed_cameras, "_RETRY_POLL_INTERVAL_S", 0.01)
 
 
 @pytest.fixture
@@ -102,6 +110,111 @@ def test_a_refused_version_is_tried_again(device: ManagedDevice) -> None:
     assert device.configure(2, api_camera("attic", "usb:7"))["rejected_version"] == 2
     device.faults.clear()
     assert device.configure(2, api_camera("attic", "usb:7")) == {"config_version": 2}
+
+
+def test_a_refused_version_is_used_when_its_camera_answers(device: ManagedDevice) -> None:
+    """Without another command: after pauses that double up to ten minutes, also in the middle of the longest one."""
+    device.configure(1, api_camera())
+    device.faults["usb:7"] = REFUSED
+    assert device.configure(2, api_camera(), api_camera("attic", "usb:7"))["rejected_version"] == 2
+    pause_s, began_s = FIRST_RETRY_S, device.clock.monotonic()
+    for attempts in range(2, 10):
+        device.clock.advance(began_s + pause_s - 2 - device.clock.monotonic())
+        assert not _soon(lambda: device.opened.count("usb:7") >= attempts)  # noqa: B023 - called at once
+        device.clock.advance(2)
+        eventually(lambda: device.opened.count("usb:7") == attempts)  # noqa: B023
+        pause_s, began_s = min(2 * pause_s, LONGEST_PAUSE_S), device.clock.monotonic()
+        eventually(lambda: device.clock.advance(0.5) or set(device.running()) == {"gate"})
+        assert device.managed.health().rejected_version == 2
+    assert pause_s == LONGEST_PAUSE_S
+    device.faults.clear()
+    device.clock.advance(LONGEST_PAUSE_S)
+    eventually(lambda: device.managed.health().version == 2)
+    assert device.managed.health().model_dump() == {"version": 2, "rejected_version": None, "error": None}
+    assert (device.running(), device.stored_version()) == ({"attic": "usb:7", "gate": "usb:0"}, 2)
+    assert device.opened.count("usb:0") == 1
+
+
+def test_a_refused_version_waits_until_its_camera_answers(
+    device: ManagedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera that can be asked is asked first: no running camera is touched for an attempt in vain."""
+    device.configure(1, api_camera())
+    device.faults["rtsp://attic/1"] = REFUSED
+    asked: list[str] = []
+    monkeypatch.setattr(device.cameras, "failure_of", lambda camera: asked.append(camera.id) or "refused")
+    wanted = api_camera(settings={"motion": {"threshold": 30}}), api_camera("attic", "rtsp://attic/1")
+    assert device.configure(2, *wanted)["rejected_version"] == 2
+    opened = len(device.opened)
+    device.clock.advance(FIRST_RETRY_S)
+    eventually(lambda: asked == ["attic"])
+    monkeypatch.setattr(device.cameras, "failure_of", lambda camera: asked.append(camera.id) or "wrong_credentials")
+    device.clock.advance(2 * FIRST_RETRY_S)
+    eventually(lambda: len(asked) == 2)
+    device.clock.advance(299)  # cameras lock accounts
+    assert not _soon(lambda: len(asked) > 2 or len(device.opened) > opened)
+    device.faults.clear()
+    monkeypatch.setattr(device.cameras, "failure_of", lambda _: None)
+    device.clock.advance(1)
+    eventually(lambda: device.managed.health().version == 2)
+
+
+def test_a_new_version_ends_the_attempts_for_the_refused_one(device: ManagedDevice) -> None:
+    """The refused one is never used again, whatever becomes of the new one."""
+    device.faults["usb:7"] = REFUSED
+    device.configure(2, api_camera("attic", "usb:7"))
+    assert "error" in device.configure(3, api_camera("attic", "gst:x"))
+    opened = len(device.opened)
+    device.faults.clear()
+    device.clock.advance(LONGEST_PAUSE_S)
+    assert not _soon(lambda: len(device.opened) > opened)
+    assert device.managed.health().rejected_version == 3
+
+
+def test_settings_that_do_not_work_are_not_tried_again(device: ManagedDevice) -> None:
+    """Only a change can mend them."""
+    device.faults["usb:7"] = ConfigurationError("no such file: x.mp4")
+    device.configure(1, api_camera("attic", "usb:7"))
+    device.clock.advance(LONGEST_PAUSE_S)
+    assert not _soon(lambda: device.opened.count("usb:7") > 1)
+
+
+def test_a_new_camera_that_does_not_answer_holds_up_one_version_only(device: ManagedDevice) -> None:
+    """It is refused once, with the reason. Later versions are used with it; it connects when it is switched on."""
+    device.configure(1, api_camera())
+    device.faults["usb:7"] = device.faults["usb:8"] = REFUSED
+    attic, yard = api_camera("attic", "usb:7"), api_camera("yard", "usb:8")
+    assert device.configure(2, api_camera(), attic)["rejected_version"] == 2
+    also = device.configure(3, api_camera(), attic, yard)
+    assert (also["error"], also["rejected_version"]) == (f"camera yard: {REFUSED}", 3)
+    changed = api_camera(settings={"motion": {"threshold": 30}})
+    assert device.configure(4, changed, attic, yard) == {"config_version": 4}
+    assert device.running() == {"attic": "usb:7", "gate": "usb:0", "yard": "usb:8"}
+
+
+def test_only_the_very_camera_that_was_refused_is_excused(device: ManagedDevice) -> None:
+    """Not with another address, not after it was removed, not with settings that fail, and no camera that worked."""
+    device.configure(1, api_camera())
+    device.faults |= {"usb:7": REFUSED, "usb:8": REFUSED}
+    attic = api_camera("attic", "usb:7")
+    assert "error" in device.configure(2, api_camera(), attic)
+    assert "error" in device.configure(3, api_camera(), api_camera("attic", "usb:8"))
+    assert "error" in device.configure(4, api_camera("gate", "gst:x"))
+    assert "error" in device.configure(5, api_camera("gate", "usb:8"), api_camera("attic", "usb:8"))
+    assert "camera gate" in device.configure(6, api_camera("gate", "usb:8"), api_camera("attic", "usb:8"))["error"]
+    assert "error" in device.configure(7, api_camera("gate", "usb:7"))
+    assert "camera attic" in device.configure(8, api_camera(), api_camera("attic", "usb:8"))["error"]
+    device.faults["usb:8"] = ConfigurationError("no such file: x.mp4")
+    assert "no such file" in device.configure(9, api_camera(), api_camera("attic", "usb:8"))["error"]
+
+
+def _soon(condition: Callable[[], bool]) -> bool:
+    """Return whether something happens within a few polls of the device."""
+    for _ in range(10):
+        pause(0.02)
+        if condition():
+            return True
+    return False
 
 
 def test_an_invalid_camera_stops_nothing(device: ManagedDevice) -> None:
