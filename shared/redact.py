@@ -6,7 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_URL_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^\s/?#]*)@", re.UNICODE)
+_URL_USERINFO = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*:/{1,2})"
+    r"(?:[^\s/?#@:]*:(?!\d{1,5}[/?#])\S*|[^\s/?#]*)@",  # USER:PASSWORD, where the password may contain / ? #
+    re.UNICODE,
+)
+_LOGIN = re.compile(r"[^\s/?#@:]*:.*@", re.DOTALL)
 _QUERY_SECRET = re.compile(
     r"(?P<name>[?&;](?:[\w.-]*(?:pass|pwd|passwd|password|secret|token|key|auth|signature|credential)[\w.-]*)=)[^&;\s\"']*",
     re.IGNORECASE | re.UNICODE,
@@ -18,9 +23,16 @@ MASK = "***"
 def redact(text: str) -> str:
     """Return ``text`` with user info and secret query values of all its URLs masked.
 
-    A password may contain ``@``: everything up to the last ``@`` before the host is masked.
+    A password may contain ``@``, ``/``, ``?`` and ``#``: everything up to the last ``@`` is masked.
     """
     return _QUERY_SECRET.sub(rf"\g<name>{MASK}", _URL_USERINFO.sub(rf"\g<scheme>{MASK}@", text))
+
+
+def redact_value(text: str) -> str:
+    """Return one value, such as a setting, redacted. It may be a malformed address, without a scheme or with spaces."""
+    head, separator, rest = text.partition("//") if "//" in text else ("", "", text)
+    login = _LOGIN.match(rest)
+    return redact(text if login is None else f"{head}{separator}{MASK}@{rest[login.end() :]}")
 
 
 def redact_values(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from shared.errors import ConfigurationError
-from shared.redact import MASK, redact
+from shared.redact import MASK, redact, redact_value
 
 _AUTHORITY_END = re.compile(r"[/?#]")
 _HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:/?#@\s]+)(:[0-9]{1,5})?", re.UNICODE)
@@ -133,7 +133,7 @@ def redact_source(text: str) -> str:
     """Return a source's text with credentials masked, also if its address is malformed."""
     scheme, separator, rest = text.partition("://")
     if not separator or "@" not in rest or not scheme.isalnum():
-        return redact(text)
+        return redact_value(text)
     try:
         return parse_address(text).shown
     except ConfigurationError:

@@ -26,6 +26,7 @@ from edge_agent.types import Frame
 from shared.clock import Clock
 from shared.commands import ConnectionFailure
 from shared.errors import ConfigurationError
+from shared.redact import redact_value
 
 logger = logging.getLogger(__name__)
 
@@ -274,7 +275,7 @@ def _existing_file(text: str) -> Path:
         if path.is_dir():
             raise NoSuchFileError(f"{path} is a folder; name a video file in it")
         if not path.exists():
-            raise NoSuchFileError(f"the file {path} does not exist; expected {EXPECTED}")
+            raise NoSuchFileError(f"the file {redact_value(str(path))} does not exist; expected {EXPECTED}")
         if not path.is_file():
             raise NoSuchFileError(f"{path} is not a regular file; expected {EXPECTED}")
         if path.stat().st_size == 0:

@@ -15,6 +15,7 @@ from edge_agent.config.settings import AgentConfig, CameraSettings
 from edge_agent.config.toml_file import read_toml, stray_characters
 from edge_agent.detect.models.catalogue import user_cache_dir
 from shared.errors import ConfigurationError
+from shared.redact import redact_value
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -38,13 +39,17 @@ def source_text(camera: CameraSettings, environment: Mapping[str, str] = os.envi
     if camera.source_env is not None:
         value = environment.get(camera.source_env, "").strip()
         if not value:
-            raise ConfigurationError(f"camera {camera.id}: the environment variable {camera.source_env} is not set")
+            raise ConfigurationError(
+                f"camera {camera.id}: the environment variable {redact_value(camera.source_env)} is not set"
+            )
         return value
     path = camera.source_file or Path()
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise ConfigurationError(f"camera {camera.id}: source_file {path}: {error.strerror}") from error
+        raise ConfigurationError(
+            f"camera {camera.id}: source_file {redact_value(str(path))}: {error.strerror}"
+        ) from error
     if not lines[0].strip():
         raise ConfigurationError(f"camera {camera.id}: the first line of source_file {path} is empty")
     return lines[0].strip()

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import ConfigurationError
 from shared.ids import SEGMENT_PATTERN
-from shared.redact import redact
+from shared.redact import redact_value
 
 
 def invalid_file(path: Path, problems: Sequence[str]) -> ConfigurationError:
@@ -44,11 +44,8 @@ def _problem(item: Any, data: Mapping[str, Any], model: type[BaseModel]) -> str:
     if SEGMENT_PATTERN in message:
         message = "use 1 to 100 of the letters A-Z and a-z, digits, - and _"
     given = item.get("input")
-    shown = (
-        f" (it is {redact(repr(given))})"
-        if isinstance(given, str | int | float | bool) and not _secret(location)
-        else ""
-    )
+    safe = redact_value(given) if isinstance(given, str) else given
+    shown = f" (it is {safe!r})" if isinstance(given, str | int | float | bool) and not _secret(location) else ""
     return f"{where}: {message}{shown}"
 
 
