@@ -8,7 +8,11 @@ from datetime import datetime
 from uuid import UUID
 
 from cloud_functions.db.events.insert import EventRow
-from cloud_functions.db.snapshots.changes import describe_or_add_snapshot, describe_snapshot, fail_snapshot
+from cloud_functions.db.snapshots.changes import (
+    describe_or_add_snapshot,
+    describe_or_expire_snapshot,
+    fail_snapshot,
+)
 from cloud_functions.db.snapshots.record import DeviceSnapshot, snapshot_row_id
 from cloud_functions.db.types import Connection
 from shared.commands import Reply, TakenSnapshot
@@ -29,7 +33,8 @@ def record_event_snapshots(connection: Connection, rows: Iterable[EventRow]) -> 
 def record_reply_snapshot(connection: Connection, reply: Reply) -> None:
     """Complete the row of the snapshot that a reply describes, or record why it failed.
 
-    The reply of a snapshot that was not requested through the API changes nothing: its event adds the row.
+    The reply of a snapshot that was not requested through the API changes nothing: its event adds the row. If it was
+    deleted meanwhile, its image is recorded for deletion.
     """
     if reply.command != _SNAPSHOT:
         return
@@ -38,7 +43,7 @@ def record_reply_snapshot(connection: Connection, reply: Reply) -> None:
         fail_snapshot(connection, device_id=reply.device_id, snapshot_id=None, command_id=reply.command_id, error=error)
     elif reply.snapshot is not None:
         described = _described(reply.snapshot, device_id=reply.device_id, command_id=reply.command_id)
-        describe_snapshot(connection, described)
+        describe_or_expire_snapshot(connection, described)
 
 
 def _record_event(connection: Connection, row: EventRow) -> None:

@@ -12,6 +12,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from cloud_functions.api.security.plate_access import PlateAccess
+from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
 from cloud_functions.api.snapshots import capture_routes
 from cloud_functions.api.snapshots.responses import (
     DeletedSnapshotResponse,
@@ -35,6 +37,7 @@ from tests.support.wire_events import wire_event
 
 CAPTURE = "/api/snapshots/capture"
 CAMERAS = "/api/v1/cameras"
+VARY = "Accept, Authorization, X-API-Key, Cookie"
 
 
 class House:
@@ -133,7 +136,7 @@ def test_a_capture_returns_the_metadata_of_a_readable_image(house: House) -> Non
     assert base64.b64decode(image.json()["image_data"]) == JPEG
     assert image.json() | {"image_data": None} == snapshot | {"image_data": None}
     raw = house.api.call("GET", snapshot["image_url"], headers={"accept": "image/*"})
-    assert (raw.body, raw.headers["content-type"], raw.headers["vary"]) == (JPEG, "image/jpeg", "Accept")
+    assert (raw.body, raw.headers["content-type"], raw.headers["vary"]) == (JPEG, "image/jpeg", VARY)
     assert house.api.get(snapshot["thumbnail_url"]).body == THUMBNAIL
 
 
@@ -440,6 +443,117 @@ def test_expiry_resumes_after_an_outage_of_the_bucket(house: House) -> None:
     assert (house.ids(), len(house.bucket.objects)) == ([], 2)
     house.maintain("snapshots", at=later)
     assert house.bucket.objects == {}
+
+
+def _requested(house: House) -> dict[str, Any]:
+    """Request a snapshot without waiting; return the command, which the device has not answered."""
+    house.camera()
+    house.agent.answers = False
+    assert house.api.call("POST", f"{CAPTURE}/gate", {"wait": "false"}).status == 202
+    return house.agent.commands[0]
+
+
+def test_an_image_that_comes_after_the_deletion_is_deleted(house: House) -> None:
+    """The snapshot was deleted before its device described it. Its event does not show the image either."""
+    command = _requested(house)
+    assert house.api.delete(f"/api/snapshots/{command['snapshot_id']}").status == 200
+    house.agent.send_event(command, house.agent.take(command))
+    assert (house.stored_rows(), len(house.bucket.objects)) == ([], 2)
+    [event] = house.api.get("/api/events", event_type="snapshot").json()["events"]
+    assert _code(house.api.get(f"/api/events/{event['id']}/snapshot")) == (404, "snapshot-gone")
+    house.maintain("snapshots")
+    assert house.bucket.objects == {}
+
+
+def test_a_reply_that_comes_after_the_deletion_deletes_the_image(house: House) -> None:
+    """The snapshot is deleted while its device takes the picture."""
+    take = house.agent.take
+
+    def take_deleted(command: dict[str, Any]) -> dict[str, Any]:
+        house.execute("DELETE FROM camera_snapshots WHERE id = %s", command["snapshot_id"])
+        return take(command)
+
+    house.camera()
+    house.agent.take = take_deleted
+    assert _code(house.api.call("POST", f"{CAPTURE}/gate")) == (404, "snapshot-not-found")
+    house.maintain("snapshots")
+    assert house.bucket.objects == {}
+
+
+def test_the_image_of_a_deleted_snapshot_is_deleted_whenever_it_comes(house: House) -> None:
+    """The device described the snapshot, and uploads its image after the deletion, or after it was given up."""
+    house.camera()
+    house.agent.stores = False
+    deleted, given_up = (house.api.call("POST", f"{CAPTURE}/gate").json()["id"] for _ in range(2))
+    assert house.api.delete(f"/api/snapshots/{deleted}").status == 200
+    now = datetime.now(UTC)
+    house.maintain("snapshots", at=now + timedelta(days=3))
+    house.maintain("snapshots", at=now + timedelta(days=8))
+    assert house.api.get(f"/api/snapshots/{given_up}").status == 404
+    for _ in range(2):
+        for key in house.agent.keys:
+            house.agent.upload(key)
+        assert len(house.bucket.objects) == 4
+        house.maintain("retention", at=now + timedelta(days=9))
+        assert house.bucket.objects == {}
+    house.execute("UPDATE expired_pictures SET retry_until = now()")
+    house.maintain("snapshots")
+    assert rows(house.url, "SELECT * FROM expired_pictures") == []
+
+
+def test_the_image_of_a_deleted_event_is_deleted_whenever_it_comes(house: House) -> None:
+    """The event, with its snapshot, was deleted before its device uploaded the image."""
+    [command, described] = [_requested(house), house.agent.take(house.agent.commands[0])]
+    house.bucket.objects.clear()
+    house.agent.send_event(command, described)
+    [event] = house.api.get("/api/events", event_type="snapshot").json()["events"]
+    deleted = house.api.delete(f"/api/events/{event['id']}", delete_snapshot="true")
+    assert deleted.json()["snapshot_deleted"] is False
+    house.agent.upload(house.agent.keys[0])
+    house.maintain("snapshots")
+    assert house.bucket.objects == {}
+
+
+def test_no_device_has_the_image_of_another_deleted(house: House) -> None:
+    """It names the command of another device, whose snapshot was deleted."""
+    command = _requested(house)
+    assert house.api.delete(f"/api/snapshots/{command['snapshot_id']}").status == 200
+    house.agent.send_event(command, house.agent.take(command), device_id="evil-01")
+    assert rows(house.url, "SELECT * FROM expired_pictures") == []
+
+
+def test_pictures_of_a_protected_site_need_the_permission_to_read_plates(house: House) -> None:
+    """The plain frame shows every plate: image, thumbnail, and those of the snapshot's event. Metadata needs none."""
+    house.camera()
+    snapshot = house.capture()
+    house.agent.send_event(house.agent.commands[0], house.agent.described[0])
+    [event] = house.api.get("/api/events", event_type="snapshot").json()["events"]
+    pictures = [snapshot["image_url"], snapshot["thumbnail_url"]]
+    pictures += [f"/api/events/{event['id']}/{kind}" for kind in ("snapshot", "thumbnail", "snapshot-url")]
+
+    def answers(api: ApiCalls) -> set[tuple[int, str | None]]:
+        found = [
+            api.call("GET", path, headers={"accept": accept}) for path in pictures for accept in ("*/*", "image/*")
+        ]
+        return {(answer.status, None if answer.status == 200 else answer.error().code) for answer in found}
+
+    access = PlateAccess(read_policy=PlateReadPolicy.allow_all())
+    handler, dependencies = lambda_api(house.url, snapshots=house.bucket, plate_access=access)
+    reader = ApiCalls(handler)
+    try:
+        assert answers(house.api) == answers(reader) == {(200, None)}
+        house.execute("INSERT INTO sites (site_id, plates_protected) SELECT site_id, true FROM devices")
+        assert answers(house.api) == {(403, "plates-protected")}
+        assert answers(reader) == {(200, None)}
+        assert house.api.get("/api/snapshots/device/gate/latest").json() == snapshot
+        assert house.ids() == [snapshot["id"]]
+        house.execute("UPDATE devices SET site_id = 'elsewhere'")
+        assert answers(house.api) == {(403, "plates-protected")}, "it was taken at the protected site"
+        house.execute("UPDATE sites SET plates_protected = false")
+        assert answers(house.api) == {(200, None)}
+    finally:
+        handler.close()
+        dependencies.close()
 
 
 def test_a_snapshot_that_never_comes_has_failed_after_two_days(house: House) -> None:

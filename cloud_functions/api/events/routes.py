@@ -219,6 +219,8 @@ async def delete_one(
     message = f"Event {ref} deleted successfully"
     had_snapshot = delete_snapshot and await _has_stored_snapshot(deps, deletion.snapshots)
     deleted_snapshots = await _delete_snapshots(deps, deletion.snapshots) if delete_snapshot else 0
+    if delete_snapshot and not had_snapshot:  # its device may still upload it
+        await deps.database.run(lambda connection: _record_late(connection, deletion.snapshots))
     if delete_snapshot and deleted_snapshots < len(deletion.snapshots):
         message += "; its snapshot could not be deleted"
     return json_response({"message": message, "snapshot_deleted": had_snapshot and deleted_snapshots > 0})
@@ -269,6 +271,11 @@ async def _has_stored_snapshot(deps: Dependencies, snapshots: list[SnapshotPath]
     except VedetteError as error:
         logger.warning("cannot find the snapshot of a deleted event: %s", error)
         return False
+
+
+def _record_late(connection: Connection, snapshots: list[SnapshotPath]) -> None:
+    in_bucket = [snapshot for snapshot in snapshots if image_object_keys(snapshot.device_id, snapshot.path)]
+    record_expired_snapshots(connection, in_bucket, may_arrive=True)
 
 
 async def _delete_snapshots(deps: Dependencies, snapshots: list[SnapshotPath]) -> int:

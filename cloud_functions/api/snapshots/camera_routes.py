@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -14,6 +15,8 @@ from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.http.responses import json_response, root_path
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal, require_in_scope
+from cloud_functions.api.security.plate_access import protected_problem
+from cloud_functions.api.security.plate_read_policy import MayReadPlates
 from cloud_functions.api.snapshots.capture import existing_snapshot, snapshot_not_found
 from cloud_functions.api.snapshots.requests import (
     SnapshotListParameters,
@@ -32,6 +35,7 @@ from cloud_functions.api.snapshots.responses import (
     snapshot_page_content,
 )
 from cloud_functions.db.cameras.scope import CameraScope
+from cloud_functions.db.sites.settings import shows_protected_plates
 from cloud_functions.db.snapshots.changes import delete_snapshot, image_path, mark_stored
 from cloud_functions.db.snapshots.expired import remove_expired_snapshots
 from cloud_functions.db.snapshots.queries import (
@@ -53,6 +57,8 @@ router = APIRouter(prefix="/snapshots", tags=["Snapshots"], route_class=StrictRo
 Reader = Annotated[Principal, Depends(require_in_scope("snapshots:read"))]
 Deleter = Annotated[Principal, Depends(require_in_scope("snapshots:delete"))]
 _IMAGE_CACHE: Final = "private, max-age=86400, immutable"
+_VARY: Final = "Accept, Authorization, X-API-Key, Cookie"
+"""The next user of a browser may not see the image."""
 _THUMBNAIL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     status: response for status, response in REQUESTED_IMAGE_RESPONSES.items() if status != 200
 } | {200: IMAGE_RESPONSES[200]}
@@ -124,9 +130,11 @@ async def get_snapshot(request: Request, caller: Reader, deps: Deps, ref: Snapsh
     response_model=SnapshotImageResponse,
     summary="Get a snapshot's image",
 )
-async def get_image(request: Request, caller: Reader, deps: Deps, ref: SnapshotRef) -> Response:
+async def get_image(
+    request: Request, caller: Reader, deps: Deps, ref: SnapshotRef, may_read: MayReadPlates
+) -> Response:
     """The snapshot with its image in base64 (`image_data`), or the image itself if `Accept` names an image type."""
-    snapshot = await _up_to_date(deps, await existing_snapshot(deps, ref, scope=caller.scope))
+    snapshot = await _visible(deps, ref, scope=caller.scope, may_read=may_read)
     key, content_type = snapshot.storage_path, snapshot.content_type
     if key is None or content_type is None:
         raise _no_image(snapshot)
@@ -138,7 +146,7 @@ async def get_image(request: Request, caller: Reader, deps: Deps, ref: SnapshotR
         raise Problem(422, "answer-too-large", detail)
     content = snapshot_content(snapshot, root_path=root_path(request))
     response = json_response(content | {"image_data": base64.b64encode(image.content).decode("ascii")})
-    response.headers.update({"ETag": f'"{image.etag.strip(chr(34))}-json"', "Vary": "Accept"})
+    response.headers.update({"ETag": f'"{image.etag.strip(chr(34))}-json"', "Vary": _VARY})
     return response
 
 
@@ -149,9 +157,9 @@ async def get_image(request: Request, caller: Reader, deps: Deps, ref: SnapshotR
     response_class=Response,
     summary="Get a snapshot's thumbnail",
 )
-async def get_thumbnail(caller: Reader, deps: Deps, ref: SnapshotRef) -> Response:
+async def get_thumbnail(caller: Reader, deps: Deps, ref: SnapshotRef, may_read: MayReadPlates) -> Response:
     """A small JPEG version of the image."""
-    snapshot = await _up_to_date(deps, await existing_snapshot(deps, ref, scope=caller.scope))
+    snapshot = await _visible(deps, ref, scope=caller.scope, may_read=may_read)
     key = snapshot.thumbnail_path
     if key is None and snapshot.status == "stored":
         raise Problem(404, "no-snapshot", "This snapshot has no thumbnail.")
@@ -206,6 +214,25 @@ def _known_source(connection: Connection, ref: str, scope: CameraScope | None) -
     return source
 
 
+async def _visible(deps: Dependencies, ref: UUID, *, scope: CameraScope | None, may_read: bool) -> CameraSnapshot:
+    """Return the snapshot in the scope.
+
+    Raises:
+        Problem: 403, it may show protected plates, which the caller may not read; 404, there is no such snapshot.
+    """
+    snapshot = await _up_to_date(deps, await existing_snapshot(deps, ref, scope=scope))
+    if not may_read and await deps.database.run(
+        lambda connection: shows_protected_plates(
+            connection,
+            device_id=snapshot.device_id,
+            camera_id=snapshot.camera_slug,
+            at=snapshot.captured_at,
+        )
+    ):
+        raise protected_problem("see the pictures of its cameras")
+    return snapshot
+
+
 async def _up_to_date(deps: Dependencies, snapshot: CameraSnapshot) -> CameraSnapshot:
     """Return the snapshot as stored if its image has arrived. The device uploads late after an outage of the bucket."""
     key = snapshot.storage_path
@@ -236,12 +263,12 @@ async def _image_response(
                 key, filename=filename, content_type=content_type, expires_s=deps.limits.signed_url_s
             )
         )
-        return RedirectResponse(url, 307, headers={"Cache-Control": "no-store", "Vary": "Accept"})
+        return RedirectResponse(url, 307, headers={"Cache-Control": "no-store", "Vary": _VARY})
     headers = {
         "Content-Disposition": f'inline; filename="{snapshot.camera_slug}_{filename}"',
         "Cache-Control": _IMAGE_CACHE,
         "ETag": image.etag,
-        "Vary": "Accept",
+        "Vary": _VARY,
     }
     return Response(image.content, media_type=content_type, headers=headers)
 
@@ -257,7 +284,7 @@ def _no_image(snapshot: CameraSnapshot) -> Problem:
 
 
 async def _delete_image(deps: Dependencies, snapshot: CameraSnapshot) -> None:
-    """Delete the objects of a deleted snapshot. After a failure, maintenance deletes them."""
+    """Delete the objects of a deleted snapshot. After a failure, or if they arrive later, maintenance deletes them."""
     path = image_path(snapshot)
     if path is None:
         return

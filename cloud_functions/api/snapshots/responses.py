@@ -34,6 +34,10 @@ REQUESTED_IMAGE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     },
     304: {"description": "The client has the current image: `If-None-Match` names its `ETag`."},
     307: {"description": "The image is too large for a direct response. `Location` holds its signed URL."},
+    403: problem_description(
+        "The plates of the camera's site are protected and may be visible in the image"
+        " (`urn:vedette:problem:plates-protected`)."
+    ),
     404: problem_description(
         "The snapshot does not exist, has no image (`urn:vedette:problem:no-snapshot`), its image has not been uploaded"
         " yet (`…:snapshot-pending`, with `Retry-After`), or its image was deleted (`…:snapshot-gone`)."

@@ -18,7 +18,11 @@ from cloud_functions.api.security.plate_access import is_protected, protected_pr
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
 from cloud_functions.api.snapshots.responses import IMAGE_RESPONSES, SignedUrlResponse
 from cloud_functions.db.cameras.scope import CameraScope
+from cloud_functions.db.events.delete import SnapshotPath
 from cloud_functions.db.events.record import FlatEvent
+from cloud_functions.db.sites.settings import shows_protected_plates
+from cloud_functions.db.snapshots.expired import is_expired
+from cloud_functions.db.types import Connection
 from shared.clock import format_utc
 from shared.storage_keys import CONTENT_TYPES, is_snapshot_key, snapshot_object_key, thumbnail_object_key
 
@@ -89,7 +93,27 @@ async def _event_with_visible_snapshot(
     event = await get_event_or_404(deps, ref, scope=scope)
     if is_protected(event) and not may_read:
         raise protected_problem("see their snapshots")
+    if event.event_type == "snapshot":
+        await _check_requested(deps, event, may_read=may_read)
     return event
+
+
+async def _check_requested(deps: Dependencies, event: FlatEvent, *, may_read: bool) -> None:
+    """Raise the Problem of a requested snapshot that the caller may not see, or that was deleted."""
+
+    def read(connection: Connection) -> tuple[bool, bool]:
+        at = event.timestamp
+        is_shown = not may_read and shows_protected_plates(
+            connection, device_id=event.device_id, camera_id=event.camera_id, at=at
+        )
+        path = event.snapshot_path
+        return is_shown, path is not None and is_expired(connection, SnapshotPath(event.device_id, path))
+
+    shows_plates, is_deleted = await deps.database.run(read)
+    if shows_plates:
+        raise protected_problem("see the pictures of its cameras")
+    if is_deleted:
+        raise _gone()
 
 
 async def _image(deps: Dependencies, event: FlatEvent, key: str, filename: str) -> Response:
@@ -117,9 +141,13 @@ async def _signed_url(deps: Dependencies, key: str, filename: str) -> str:
 
 def _missing_image(deps: Dependencies, event: FlatEvent) -> Problem:
     if deps.clock.now() - event.created_at > PENDING_PERIOD:
-        return Problem(404, "snapshot-gone", "The snapshot of this event was deleted, or its device never uploaded it.")
+        return _gone()
     detail = "The device has not uploaded the snapshot of this event yet. Retry in a few seconds."
     return Problem(404, "snapshot-pending", detail, headers={"Retry-After": "5"})
+
+
+def _gone() -> Problem:
+    return Problem(404, "snapshot-gone", "The snapshot of this event was deleted, or its device never uploaded it.")
 
 
 def _snapshot_path(event: FlatEvent) -> str:

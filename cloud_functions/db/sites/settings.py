@@ -45,6 +45,23 @@ def list_sites(connection: Connection) -> list[Site]:
     return [Site(*row) for row in connection.execute(query)]
 
 
+def shows_protected_plates(connection: Connection, *, device_id: str, camera_id: str, at: datetime) -> bool:
+    """Return whether a picture that the device took at ``at`` may show plates that are protected.
+
+    That is so if its site protects plates, or the one at which it was then: the snapshot's event names it.
+    """
+    query = """
+        SELECT EXISTS (
+            SELECT 1 FROM sites WHERE plates_protected AND site_id IN (
+                SELECT site_id FROM devices WHERE device_id = %(device_id)s
+                UNION ALL
+                SELECT site_id FROM events
+                WHERE device_id = %(device_id)s AND camera_id = %(camera_id)s AND "timestamp" = %(at)s))
+    """
+    row = connection.execute(query, {"device_id": device_id, "camera_id": camera_id, "at": at}).fetchone()
+    return row is not None and row[0]
+
+
 def list_keys(connection: Connection) -> list[StoredKey]:
     """Return all wrapped keys, the oldest first."""
     query = "SELECT key_id, site_id, wrapped_key, wrapped_by, wrapped_at FROM site_keys ORDER BY key_id"

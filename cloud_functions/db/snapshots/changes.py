@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from cloud_functions.db.cameras.scope import SNAPSHOT_IN_SCOPE, CameraScope, limited, scope_parameters
 from cloud_functions.db.events.delete import SnapshotPath
-from cloud_functions.db.snapshots.expired import record_expired_snapshots
+from cloud_functions.db.snapshots.expired import LATE_FOR, record_expired_snapshots
 from cloud_functions.db.snapshots.record import COLUMNS, CameraSnapshot, DeviceSnapshot
 from cloud_functions.db.types import Connection
 from shared.ids import is_uuid
@@ -43,6 +44,14 @@ SELECT %(id)s, camera.id, %(camera_slug)s, %(device_id)s, %(command_id)s,
 FROM (SELECT 1) AS one LEFT JOIN cameras AS camera ON camera.slug = %(camera_slug)s
 WHERE NOT EXISTS (SELECT 1 FROM commands WHERE commands.id = %(sent_command)s)
 ON CONFLICT (id) DO NOTHING
+"""
+# Only of a snapshot that was requested from this device, and has no row any more: it was deleted in the meantime.
+_EXPIRE_LATE: Final = """
+INSERT INTO expired_pictures (device_id, path, retry_until)
+SELECT %(device_id)s, %(path)s, now() + %(late_for)s::interval
+WHERE EXISTS (SELECT 1 FROM commands WHERE commands.id = %(sent_command)s AND commands.device_id = %(device_id)s)
+  AND NOT EXISTS (SELECT 1 FROM camera_snapshots WHERE id = %(id)s)
+ON CONFLICT (device_id, path) DO NOTHING
 """
 _FAIL: Final = """
 UPDATE camera_snapshots SET status = 'failed', error = %(error)s
@@ -95,11 +104,22 @@ def describe_snapshot(connection: Connection, snapshot: DeviceSnapshot) -> bool:
 
 
 def describe_or_add_snapshot(connection: Connection, snapshot: DeviceSnapshot) -> None:
-    """Complete the row of a snapshot, or add one if the snapshot was not requested through the API."""
-    if not describe_snapshot(connection, snapshot):
-        command_id = snapshot.command_id
-        sent = UUID(command_id) if command_id is not None and is_uuid(command_id) else None
-        connection.execute(_ADD, _parameters(snapshot) | {"sent_command": sent})
+    """Complete the row of a snapshot, or add one if the snapshot was not requested through the API.
+
+    The image of one that was deleted before its device described it is recorded for deletion.
+    """
+    if describe_or_expire_snapshot(connection, snapshot):
+        return
+    connection.execute(_ADD, _parameters(snapshot) | {"sent_command": _sent_command(snapshot)})
+
+
+def describe_or_expire_snapshot(connection: Connection, snapshot: DeviceSnapshot) -> bool:
+    """Complete the row of a snapshot, or record its image for deletion if it was deleted; return False for neither."""
+    if describe_snapshot(connection, snapshot):
+        return True
+    path = snapshot.storage_path.removeprefix(f"snapshots/{snapshot.device_id}/")
+    late = {"path": path, "late_for": LATE_FOR, "sent_command": _sent_command(snapshot)}
+    return connection.execute(_EXPIRE_LATE, _parameters(snapshot) | late).rowcount > 0
 
 
 def fail_snapshot(
@@ -129,7 +149,7 @@ def delete_snapshot(
     if row is None:
         return None
     deleted = CameraSnapshot.from_row(row)
-    record_expired_snapshots(connection, [path for path in [image_path(deleted)] if path is not None])
+    _record_images(connection, [deleted])
     return deleted
 
 
@@ -144,8 +164,7 @@ def expire_snapshots(
         _EXPIRED + COLUMNS,
         {"now": now, "oldest": captured_before, "oldest_failed": now - failed_for, "limit": limit},
     ).fetchall()
-    paths = (image_path(CameraSnapshot.from_row(row)) for row in rows)
-    record_expired_snapshots(connection, [path for path in paths if path is not None])
+    _record_images(connection, [CameraSnapshot.from_row(row) for row in rows])
     return len(rows)
 
 
@@ -154,6 +173,20 @@ def image_path(snapshot: CameraSnapshot) -> SnapshotPath | None:
     if snapshot.storage_path is None:
         return None
     return SnapshotPath(snapshot.device_id, snapshot.storage_path.removeprefix(f"snapshots/{snapshot.device_id}/"))
+
+
+def _record_images(connection: Connection, deleted: Sequence[CameraSnapshot]) -> None:
+    """Record the images of deleted snapshots for deletion. Those that are not stored yet may still arrive."""
+    for is_stored in (True, False):
+        paths = (image_path(one) for one in deleted if (one.status == "stored") is is_stored)
+        known = [path for path in paths if path is not None]
+        record_expired_snapshots(connection, known, may_arrive=not is_stored)
+
+
+def _sent_command(snapshot: DeviceSnapshot) -> UUID | None:
+    """Return the command's id, if it can be one that the API sent."""
+    command_id = snapshot.command_id
+    return UUID(command_id) if command_id is not None and is_uuid(command_id) else None
 
 
 def _parameters(snapshot: DeviceSnapshot) -> dict[str, Any]:

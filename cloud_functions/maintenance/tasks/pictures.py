@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from cloud_functions.db.events.delete import SnapshotPath
-from cloud_functions.db.snapshots.expired import oldest_expired_snapshots, remove_expired_snapshots
+from cloud_functions.db.snapshots.expired import database_time, oldest_expired_snapshots, remove_expired_snapshots
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.object_storage.bucket import MAX_KEYS_A_DELETE
 from cloud_functions.snapshot_store import SnapshotStore
@@ -27,12 +27,14 @@ _ROOTS: Final = ("snapshots/", "thumbnails/")
 
 
 def delete_expired_pictures(context: MaintenanceContext) -> int:
-    """Delete the snapshots of deleted events; return how many."""
+    """Delete the snapshots of deleted events, and those that may have arrived since; return how many."""
     store = context.snapshots
     if store is None:
         return 0
     deleted = 0
-    while pictures := _oldest(context):
+    with context.database.transaction() as connection:
+        begun = database_time(connection)
+    while pictures := _oldest(context, noted_by=begun):
         store.delete([key for picture in pictures for key in image_object_keys(picture.device_id, picture.path)])
         with context.database.transaction() as connection:
             remove_expired_snapshots(connection, pictures)
@@ -55,9 +57,9 @@ def delete_old_pictures(context: MaintenanceContext) -> int:
     return deleted
 
 
-def _oldest(context: MaintenanceContext) -> list[SnapshotPath]:
+def _oldest(context: MaintenanceContext, *, noted_by: datetime) -> list[SnapshotPath]:
     with context.database.transaction() as connection:
-        return oldest_expired_snapshots(connection, limit=_SNAPSHOTS_PER_DELETE)
+        return oldest_expired_snapshots(connection, limit=_SNAPSHOTS_PER_DELETE, noted_by=noted_by)
 
 
 def first_kept_day(context: MaintenanceContext) -> date | None:
