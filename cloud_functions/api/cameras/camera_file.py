@@ -11,13 +11,20 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from cloud_functions.api.cameras.requests import READ_ONLY, CameraRequest
 from cloud_functions.api.files.csv_cells import csv_line, original_cell
-from cloud_functions.api.http.problems import FieldError, field_errors
+from cloud_functions.api.http.problems import (
+    MAX_REPORTED_ERRORS,
+    UNKNOWN_PARAMETER,
+    FieldError,
+    field_errors,
+)
 
 COLUMNS: Final = (
     "name",
@@ -124,8 +131,8 @@ def _csv_row(names: list[str], line: list[str]) -> dict[str, Any]:
 
 def _json_rows(text: str) -> list[Any]:
     try:
-        document: Any = json.loads(text)
-    except (ValueError, RecursionError):
+        document: Any = from_json(text)  # unlike the standard library's, it rejects half a character, such as \ud800
+    except ValueError:
         raise ValueError("the file is not valid JSON") from None
     if isinstance(document, dict):  # an export, or the answer of the list
         document = document.get("data", document.get("cameras"))
@@ -141,13 +148,15 @@ def _row(number: int, row: Any) -> ImportRow:
         return ImportRow(number, None, None, errors=(_error("row", row[_MISFORMED]),))
     name = row["name"][:255] if isinstance(row.get("name"), str) else None
     group = row.get("group") or row.get("group_id")
-    fields = {key: value for key, value in row.items() if key not in ("group", "group_id")}
+    fields = {key: value for key, value in row.items() if key in _FIELDS}
+    unknown = [_error(str(key)[:50], UNKNOWN_PARAMETER) for key in islice(row.keys() - _ROW_KEYS, MAX_REPORTED_ERRORS)]
     if group is not None and not isinstance(group, str):
         return ImportRow(number, name, None, errors=(_error("group", "must be the id or the slug of a group"),))
     try:
-        return ImportRow(number, name, CameraRequest.model_validate(fields), group)
+        camera = CameraRequest.model_validate(fields)
     except ValidationError as error:
-        return ImportRow(number, name, None, errors=tuple(field_errors(error.errors(include_url=False))))
+        return ImportRow(number, name, None, errors=(*unknown, *field_errors(error.errors(include_url=False))))
+    return ImportRow(number, name, None if unknown else camera, group, errors=tuple(unknown))
 
 
 def _csv_value(value: Any) -> Any:
@@ -165,3 +174,5 @@ def _error(parameter: str, message: str) -> FieldError:
 _MISFORMED: Final = ""
 """Key of the reason why a line is no row: no column has an empty name."""
 READ_ONLY_NAMES: Final = frozenset(name.lower() for name in READ_ONLY)
+_FIELDS: Final = frozenset(CameraRequest.model_fields) - {"group_id"}
+_ROW_KEYS: Final = _FIELDS | READ_ONLY | {"group", "group_id"}

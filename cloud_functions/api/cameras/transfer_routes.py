@@ -98,7 +98,7 @@ async def post_import(
     its name or its address. Read-only columns of an export are ignored; an unknown column is an error.
     """
     try:
-        rows = read_rows(body.content(), body.format)
+        rows = await deps.thread_pool.run(lambda: read_rows(body.content(), body.format))
     except ValueError as error:
         raise invalid_parameter("data", str(error).removeprefix("data: "), location="body") from None
     reports = await deps.database.run(lambda connection: import_rows(deps, connection, rows, body, scope=caller.scope))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,8 +14,8 @@ from hypothesis import strategies as st
 from cloud_functions.api.cameras.camera_file import COLUMNS, MAX_ROWS, csv_file, read_rows
 
 NAMES = st.text(
-    st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), min_size=1, max_size=40
-)
+    st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")), min_size=1, max_size=40
+).map(partial(unicodedata.normalize, "NFC"))
 HEAD = "name,rtsp_url"
 
 
@@ -123,3 +125,22 @@ def test_any_cells_are_rows_or_errors(lines: list[list[str]]) -> None:
     except ValueError:
         return
     assert all((row.camera is None) == bool(row.errors) for row in rows)
+
+
+def test_a_row_reports_some_of_its_unknown_fields() -> None:
+    """With its other errors, and without a report for each of a hundred thousand."""
+    unknown = {f"k{number}": 1 for number in range(100_000)}
+    [row] = _rows(json.dumps([{"name": "a", "rtsp_url": "gst:x", **unknown}]), "json")
+    assert row.camera is None
+    reported = [error["parameter"] for error in row.errors if error["message"] == "unknown parameter"]
+    assert len(reported) == 20
+    assert set(reported) <= unknown.keys()
+    assert [error["parameter"] for error in row.errors if error["parameter"] not in reported] == ["rtsp_url"]
+    [row] = _rows('[{"name": "a", "rtsp_url": "synthetic:gate", "colour": "red"}]', "json")
+    assert (row.camera, [error["parameter"] for error in row.errors]) == (None, ["colour"])
+
+
+def test_a_file_with_half_a_character_is_rejected() -> None:
+    """JSON can name one, and the report on the row could not be sent."""
+    with pytest.raises(ValueError, match="not valid JSON"):
+        read_rows(b'[{"name": "\\ud800", "rtsp_url": "synthetic:gate"}]', "json")
