@@ -112,6 +112,14 @@ def test_a_change_is_recorded_at_once(api: ApiCalls, ingest: IngestHarness) -> N
     assert [record["status"] for record in _history(api, "gate")] == ["online", "degraded", "online", "offline"]
 
 
+def test_a_camera_that_is_listed_often_is_recorded_once(api: ApiCalls, ingest: IngestHarness) -> None:
+    """A heartbeat has room for thousands; the first one counts."""
+    _create(api, "Gate")
+    listed = [{"camera_id": "gate", "status": status} for status in ("degraded", "online", "degraded", "offline")]
+    _send(ingest, _heartbeat(*listed))
+    assert [record["status"] for record in _history(api, "gate")] == ["degraded"]
+
+
 def test_only_the_cameras_of_the_device_are_recorded(api: ApiCalls, ingest: IngestHarness) -> None:
     """A device cannot report on another one's camera, nor on one that the API does not know."""
     _create(api, "Gate", "gate-02")

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from cloud_functions.db.types import Connection
 
+# A camera that is listed several times counts once.
 # The cameras are locked, so that none of them is deleted before its row is inserted.
 _RECORD: Final = """
 WITH reported AS (
@@ -16,7 +17,11 @@ WITH reported AS (
            CASE WHEN jsonb_typeof(health -> 'latency_ms') = 'number'
                  AND (health -> 'latency_ms')::numeric BETWEEN 0 AND 1000000
                 THEN (health -> 'latency_ms')::numeric::integer END AS latency_ms
-    FROM jsonb_array_elements(%(heartbeat)s::jsonb -> 'cameras') AS health
+    FROM (
+        SELECT DISTINCT ON (listed ->> 'camera_id') listed FROM jsonb_array_elements(
+            %(heartbeat)s::jsonb -> 'cameras') WITH ORDINALITY AS given (listed, place)
+        ORDER BY listed ->> 'camera_id', place
+    ) AS once (health)
     JOIN cameras AS camera ON camera.device_id = %(device_id)s AND camera.slug = health ->> 'camera_id'
     WHERE NOT EXISTS (
         SELECT FROM (
