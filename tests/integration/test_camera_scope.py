@@ -321,7 +321,7 @@ def test_devices_are_those_with_a_camera_of_the_groups(callers: Callers, objects
 
 
 def test_the_reason_of_an_own_camera_is_shown(callers: Callers, objects: TwoGroups, database_url: str) -> None:
-    """In the device and in the camera; a reason that names a foreign camera is shown in neither."""
+    """In the device, in the camera and after a change of it; a reason that names a foreign camera is shown nowhere."""
     paths = (f"{DEVICES}/{objects.own.device}", f"{CAMERAS}/{objects.own.camera}")
     with psycopg.connect(database_url, autocommit=True) as connection:
         for camera, shown in (("southern-loose", False), ("north-camera", True)):
@@ -332,6 +332,8 @@ def test_the_reason_of_an_own_camera_is_shown(callers: Callers, objects: TwoGrou
                 assert (error == reason) is shown
                 assert error
                 assert callers.everything.json(path)["data"]["configuration"]["error"] == reason
+            unchanged = callers.limited.send("PATCH", f"{CAMERAS}/{objects.own.camera}/state", {"is_active": True})
+            assert (unchanged.json()["data"]["configuration"]["error"] == reason) is shown
             listed = callers.limited.json(CAMERAS)["data"]
             assert [(camera["configuration"]["error"] == reason) for camera in listed] == [shown]
 

@@ -108,7 +108,7 @@ async def post_camera(caller: Writer, deps: Deps, body: Annotated[CameraRequest,
             raise Problem(409, "slug-taken", "Another camera has this slug. Choose another one.") from None
         except UnknownGroupError:
             raise unknown_group() from None
-        return existing_camera(find_camera(connection, str(camera_id)))
+        return existing_camera(find_camera(connection, str(camera_id), scope=caller.scope))
 
     camera = await deps.database.run(write)
     await send_configurations(deps, [camera.fields.device_id])
@@ -154,7 +154,7 @@ async def put_camera(
             replace_camera(connection, stored.id, fields)
         except UnknownGroupError:
             raise unknown_group() from None
-        return stored, existing_camera(find_camera(connection, str(stored.id)))
+        return stored, existing_camera(find_camera(connection, str(stored.id), scope=caller.scope))
 
     before, camera = await deps.database.run(write)
     await send_configurations(deps, [before.fields.device_id, camera.fields.device_id])
@@ -196,7 +196,7 @@ async def patch_state(
     def write(connection: Connection) -> Camera:
         stored = _locked(connection, ref, if_match, caller.scope)
         set_state(connection, stored.id, is_active=body.is_active, enable_detection=body.enable_detection)
-        return existing_camera(find_camera(connection, str(stored.id)))
+        return existing_camera(find_camera(connection, str(stored.id), scope=caller.scope))
 
     camera = await deps.database.run(write)
     await send_configurations(deps, [camera.fields.device_id])

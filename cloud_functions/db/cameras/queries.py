@@ -26,16 +26,14 @@ CASE WHEN s.device_id IS NULL THEN 'no_device'
      WHEN known.rejected_version = known.version THEN 'rejected'
      ELSE 'pending' END,
 known.version, known.applied_version,
-CASE WHEN known.rejected_version IS NULL OR known.rejected_version = known.version THEN known.error END,
-known.send_error,
+CASE WHEN known.rejected_version IS NULL OR known.rejected_version = known.version THEN {known.error} END,
+{known.send_error},
 s.id, s.slug, g.name, g.slug, s.config_version, s.last_connected, s.created_at, s.updated_at,
 s.name, s.rtsp_url, s.username, s.password_sealed, s.device_id, s.group_id, s.location, s.resolution, s.fps, s.codec,
 s.is_active, s.enable_detection, s.detection_sensitivity, s.retention_days, s.settings
 """
-_ERRORS: Final = "known.error, known.send_error"
-_ERRORS_IN_SCOPE: Final[LiteralString] = ", ".join(
-    ERROR_IN_SCOPE.replace("{error}", column) for column in ("known.error", "known.send_error")
-)
+_ERRORS: Final[tuple[LiteralString, ...]] = ("known.error", "known.send_error")
+"""Texts of the device. In ``_COLUMNS`` they stand in braces, which is no SQL: ``_limited`` must replace them."""
 _FROM: Final = "FROM states AS s LEFT JOIN camera_groups AS g ON g.id = s.group_id"
 _CONFIGURATION: Final = " LEFT JOIN device_configurations AS known ON known.device_id = s.device_id"
 _FIND: Final = "SELECT s.status, " + _COLUMNS + _FROM + _CONFIGURATION
@@ -143,8 +141,11 @@ def count_by_group(connection: Connection, *, scope: CameraScope | None = None) 
 
 
 def _limited(query: LiteralString, scope: CameraScope | None) -> LiteralString:
-    """Return the query, in which errors of a device do not name cameras outside of the scope."""
-    return query if scope is None else query.replace(_ERRORS, _ERRORS_IN_SCOPE)
+    """Return the query with its errors of the device, which do not name cameras outside of the scope."""
+    for error in _ERRORS:
+        shown = error if scope is None else ERROR_IN_SCOPE.replace("{error}", error)
+        query = query.replace("{" + error + "}", shown)
+    return query
 
 
 def _conditions(given: CameraFilter) -> tuple[LiteralString, dict[str, object]]:
