@@ -71,7 +71,10 @@ class _PacketIndex:
 
     def __init__(self, path: Path) -> None:
         times, keys = array("q"), bytearray()
-        self.decodable_order = True
+        self.has_times = True
+        """Whether every packet has a presentation time."""
+        self.has_decode_times = True
+        """Whether every packet has a decode time. In Matroska, recordings with B-frames lack some."""
         with _opened(path) as (container, stream):
             self.time_base: Fraction = stream.time_base
             self.codec: str = stream.codec_context.name
@@ -79,9 +82,10 @@ class _PacketIndex:
             for packet in container.demux(stream):
                 time = packet.dts if packet.pts is None else packet.pts
                 if time is None:
-                    self.decodable_order = self.decodable_order and packet.size == 0  # an empty packet ends the stream
+                    self.has_times = self.has_times and packet.size == 0  # an empty packet ends the stream
                     continue
-                self.decodable_order = self.decodable_order and packet.pts is not None and packet.dts is not None
+                self.has_times = self.has_times and packet.pts is not None
+                self.has_decode_times = self.has_decode_times and packet.dts is not None
                 times.append(time)
                 keys.append(packet.is_keyframe)
         if not times:
@@ -108,6 +112,17 @@ class _PacketIndex:
         inside = np.flatnonzero((self.pts >= first) & (self.pts < end))
         return int(self.pts[inside[-1] if inside.size else 0])
 
+    def decode_times(self, cut: _Cut) -> Iterator[int]:
+        """Yield a decode time for each packet of the part, in decoding order.
+
+        They are the presentation times in ascending order, so much earlier that no packet is decoded too late.
+        """
+        first, last = (int(np.flatnonzero(self.pts == time)[0]) for time in (cut.key, cut.last))
+        pts = self.pts[first : last + 1]
+        pts = pts[pts >= cut.first]
+        ascending = np.sort(pts)
+        return iter((ascending - (ascending - pts).max()).tolist())
+
     def ends_cleanly(self, cut: _Cut) -> bool:
         """Return whether all packets up to the last one of the part are displayed before its end."""
         place = int(np.flatnonzero(self.pts == cut.last)[0])
@@ -130,10 +145,10 @@ def write_clip(request: ClipRequest, *, progress: Progress | None = None) -> Cli
         if not encoded:
             cut = from_key
         with _opened(request.source) as (container, stream), _writable(partial) as output:
-            write = _encode if encoded else _copy
-            frames = write(
-                _packets_from_key(container, stream, cut.key), output, stream, cut, _reporter(index, cut, progress)
-            )
+            packets, report = _packets_from_key(container, stream, cut.key), _reporter(index, cut, progress)
+            if not encoded and not index.has_decode_times:
+                packets = _with_decode_times(packets, index, cut)
+            frames = (_encode if encoded else _copy)(packets, output, stream, cut, report)
         if not frames:
             raise PermanentError(f"no picture of {request.source} can be decoded in the selected part")
         partial.replace(request.target)
@@ -195,9 +210,9 @@ def _from_key_frame(cut: _Cut, index: _PacketIndex) -> _Cut:
 
 
 def _copyable(request: ClipRequest, index: _PacketIndex, cut: _Cut, from_key: _Cut) -> bool:
-    if index.codec not in COPIED_CODECS or not index.decodable_order:
+    if index.codec not in COPIED_CODECS or not index.has_times:
         if request.copy:
-            reason = f"the codec {index.codec}" if index.decodable_order else "packets without times"
+            reason = f"the codec {index.codec}" if index.has_times else "packets without times"
             raise ConfigurationError(f"{request.source} cannot be copied into an MP4 file: it has {reason}")
         return False
     if request.copy:
@@ -214,6 +229,14 @@ def _packets_from_key(container: Any, stream: Any, key: int) -> Iterator[Any]:
         begun = begun or time == key
         if begun or time is None:
             yield packet
+
+
+def _with_decode_times(packets: Iterator[Any], index: _PacketIndex, cut: _Cut) -> Iterator[Any]:
+    times = index.decode_times(cut)
+    for packet in packets:
+        if packet.pts is not None and packet.pts >= cut.first:
+            packet.dts = next(times)
+        yield packet
 
 
 def _copy(packets: Iterator[Any], output: Any, stream: Any, cut: _Cut, report: Callable[[int], None]) -> int:

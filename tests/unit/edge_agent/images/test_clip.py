@@ -24,6 +24,8 @@ KINDS = {
     "h264.mkv": ("libx264", {}),
     "h264.ts": ("libx264", {}),
     "h264b.mp4": ("libx264", {"bf": "2", "sc_threshold": "0"}),
+    # FFmpeg finds no decode time for the first packets of such a file.
+    "h264b.mkv": ("libx264", {"x264-params": "b-pyramid=normal:bframes=3:b-adapt=0:scenecut=0"}),
     "h265.mp4": ("libx265", {"x265-params": f"log-level=error:keyint={GOP}:min-keyint={GOP}:scenecut=0:bframes=0"}),
     "h265.mkv": ("libx265", {"x265-params": f"log-level=error:keyint={GOP}:min-keyint={GOP}:scenecut=0"}),
     "vp9.webm": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
