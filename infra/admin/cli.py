@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from cloud_functions.api.security.passwords import generated_password
 from cloud_functions.api.security.roles import ROLES
@@ -31,11 +31,29 @@ def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str]
     options.variables = variables
     command: Callable[[Options, str], None] = options.run
     try:
+        _require_output()
         command(options, database_url(os.environ if variables is None else variables, state=options.state))
+        sys.stdout.flush()
     except VedetteError as error:
         sys.stderr.write(f"vedette-admin: {error}\n")
         return 2 if isinstance(error, ConfigurationError) else 1
+    except KeyboardInterrupt:
+        sys.stderr.write("vedette-admin: stopped\n")
+        return 130
+    except OSError as error:  # the commands translate all others
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"vedette-admin: cannot write the output: {error.strerror}\n")
+        # Without this, Python reports the error again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
+
+
+def _require_output() -> None:
+    """A password or key that is printed once would be lost. Raises ConfigurationError."""
+    output: TextIO | None = sys.stdout  # None where the process was started without one
+    if output is None:
+        raise ConfigurationError("standard output is closed")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -205,7 +223,15 @@ def _password(options: Options) -> tuple[str, bool]:
     """Return the password, and whether it was generated."""
     if not options.password_stdin:
         return generated_password(), True
-    return sys.stdin.readline().rstrip("\r\n"), False
+    source: TextIO | None = sys.stdin  # None where the process was started without one
+    try:
+        password = "" if source is None else source.readline().rstrip("\r\n")
+        password.encode()
+    except UnicodeError:
+        raise ConfigurationError("the password on standard input is not UTF-8") from None
+    if not password:
+        raise ConfigurationError("there is no password on standard input")
+    return password, False
 
 
 def _print_generated(password: str | None) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -103,6 +106,30 @@ def test_an_error_is_one_line(run: Run, arguments: list[str], stdin: str, status
     assert result[:2] == (status, "")
     assert message in result[2]
     assert result[2].count("\n") == 1
+
+
+ADMIN = f'"{sys.executable}" -m infra.admin.cli'
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message"),
+    [
+        (f"{ADMIN} user create ana --role admin --password-stdin <&-", 2, "there is no password on standard input"),
+        (rf"printf '\xff234567890123\n' | {ADMIN} user create ana --role admin --password-stdin", 2, "is not UTF-8"),
+        (f"{ADMIN} user create ana --role admin >&-", 2, "standard output is closed"),
+        (f"{ADMIN} key create robot --scopes '*' >/dev/full", 1, "cannot write the output: No space left on device"),
+        (f"{ADMIN} migrate current | true; exit ${{PIPESTATUS[0]}}", 1, ""),
+    ],
+)
+def test_streams_that_cannot_be_used(database_url: str, line: str, status: int, message: str) -> None:
+    """At most one line on stderr; nobody gets a password that is unknown."""
+    environment = {**os.environ, "DATABASE_URL": database_url}
+    result = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (status, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == (1 if message else 0)
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (0,)
 
 
 def test_names_are_taken_once(run: Run) -> None:
