@@ -18,6 +18,7 @@ from edge_agent.camera.live import (
     ReceivedPicture,
     no_data_error,
 )
+from edge_agent.camera.rtsp_login import fitting_login
 from edge_agent.camera.server_contact import NO_ROUTE
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import StreamInfo
@@ -60,7 +61,7 @@ ERRORS: tuple[tuple[type[Exception], ConnectionFailure, str], ...] = (
 
 def check_ip_camera(text: str, *, settings: SourceSettings) -> None:
     """Raise ConfigurationError if the address or the decoder is invalid; do not connect."""
-    parse_address(text)
+    fitting_login(parse_address(text))
     check_hardware_decoder(settings.hardware_decoder)
 
 
@@ -73,7 +74,7 @@ def open_ip_camera(
     """
     del start_time
     check_ip_camera(text, settings=settings)
-    address = parse_address(text)
+    address = fitting_login(parse_address(text))
 
     def connect() -> Connection:
         return NetworkConnection(address=address, settings=settings, clock=clock)

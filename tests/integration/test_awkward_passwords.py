@@ -29,6 +29,7 @@ PASSWORDS = [
     "Secret;,'`$(1)",
     "Secretäß名€",
     "@/:?#[]Secret",
+    "Secret@" + 11 * "äß名€",  # FFmpeg passes on 127 bytes of a login; percent-encoded, this one takes more
 ]
 
 
