@@ -120,6 +120,18 @@ def test_a_camera_that_is_listed_often_is_recorded_once(api: ApiCalls, ingest: I
     assert [record["status"] for record in _history(api, "gate")] == ["degraded"]
 
 
+def test_heartbeats_in_another_order_and_twice_give_one_history(api: ApiCalls, ingest: IngestHarness) -> None:
+    """A message of the queue may be processed again, also after later ones; the last connection does not move back."""
+    _create(api, "Gate")
+    states = ("online", "offline", "degraded")
+    sent = [_heartbeat({"camera_id": "gate", "status": one}, after_s=70 * at) for at, one in enumerate(states)]
+    for number in (0, 2, 0, 1, 2, 1, 0):
+        _send(ingest, sent[number])
+    assert [record["status"] for record in _history(api, "gate")] == ["degraded", "offline", "online"]
+    last = api.get(f"{PATH}/gate").json()["data"]["last_connected"]
+    assert last == format_utc(NOON + timedelta(seconds=140))
+
+
 def test_only_the_cameras_of_the_device_are_recorded(api: ApiCalls, ingest: IngestHarness) -> None:
     """A device cannot report on another one's camera, nor on one that the API does not know."""
     _create(api, "Gate", "gate-02")

@@ -29,10 +29,12 @@ WITH reported AS (
             WHERE known.camera_id = camera.id ORDER BY last_check DESC, id DESC LIMIT 1
         ) AS latest
         WHERE latest.last_check > %(at)s - interval '55 seconds' AND latest.status = health ->> 'status')
+      AND NOT EXISTS (
+        SELECT FROM camera_health AS known WHERE known.camera_id = camera.id AND known.last_check = %(at)s)
     ORDER BY camera.id
     FOR NO KEY UPDATE OF camera
 ), connected AS (
-    UPDATE cameras SET last_connected = %(at)s FROM reported
+    UPDATE cameras SET last_connected = GREATEST(last_connected, %(at)s) FROM reported
     WHERE cameras.id = reported.id AND reported.state <> 'offline'
 )
 INSERT INTO camera_health (camera_id, status, is_connected, latency_ms, fps_actual, error, last_check)
@@ -64,7 +66,7 @@ def record_camera_health(connection: Connection, *, device_id: str, heartbeat_js
     """Record what a heartbeat received at ``at`` reports about the cameras of its device.
 
     A camera whose latest record has the same status and is less than a minute old is skipped, and so is one that the
-    API does not know.
+    API does not know. A heartbeat that arrives twice, or after a later one, adds no record twice.
     """
     connection.execute(_RECORD, {"device_id": device_id, "heartbeat": heartbeat_json, "at": at})
 
