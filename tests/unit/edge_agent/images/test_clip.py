@@ -50,8 +50,8 @@ def _clip(source: Path, target: Path, **options: Any) -> ClipSummary:
 def _decoded(path: Path) -> tuple[list[int], list[float], Any]:
     """Return the numbers and times of all pictures, and a description of the stream; every picture is decoded."""
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        frames = list(container.decode(stream))
+        stream: Any = container.streams.video[0]
+        frames: list[Any] = list(container.decode(stream))
         facts = {
             "codec": stream.codec_context.name,
             "tag": stream.codec_context.codec_tag,
