@@ -99,6 +99,15 @@ def thumbnail_object_key(device_id: str, key: str) -> str:
     return f"thumbnails/{require_segment(device_id, name='device_id')}/{thumbnail_key(key)}"
 
 
+def device_image_key(device_id: str, key: str) -> str | None:
+    """Return the key of an image below the prefix of its device; None if it is not in the bucket of snapshots.
+
+    ``key`` is a snapshot key, or the whole key of such an object.
+    """
+    relative = key.removeprefix(f"snapshots/{device_id}/")
+    return relative if is_snapshot_key(relative) else None
+
+
 def image_object_keys(device_id: str, key: str) -> tuple[str, ...]:
     """Return the full keys of snapshot and thumbnail; empty if the key is not a valid snapshot key.
 

@@ -28,7 +28,7 @@ from cloud_functions.maintenance.tasks.camera_snapshots import (
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.maintenance.tasks.health_report import store_report
 from cloud_functions.maintenance.tasks.partitions import empty_default_partition, make_months_ahead
-from cloud_functions.maintenance.tasks.pictures import delete_expired_pictures, delete_old_pictures
+from cloud_functions.maintenance.tasks.pictures import delete_old_pictures, remove_pictures
 from cloud_functions.maintenance.tasks.retention import (
     ROWS_PER_DELETE,
     delete_old_strays,
@@ -129,7 +129,7 @@ TASKS: Final[Mapping[str, Task]] = {
         (
             Step("given_up", give_up_snapshots),
             Step("expired", delete_expired_snapshots),
-            Step("pictures", delete_expired_pictures),
+            Step("pictures", remove_pictures),
         ),
         expression="cron(0 2 * * ? *)",
         every_s=DAY_S,
@@ -140,7 +140,7 @@ TASKS: Final[Mapping[str, Task]] = {
             Step("months", drop_old_months),
             Step("strays", delete_old_strays),
             Step("plates", purge_unread_plates),
-            Step("pictures", delete_expired_pictures),
+            Step("pictures", remove_pictures),
             Step("old_pictures", delete_old_pictures),
         ),
         expression="cron(30 2 * * ? *)",
@@ -156,6 +156,9 @@ TASKS: Final[Mapping[str, Task]] = {
         ),
         expression="cron(0 3 * * ? *)",
         every_s=DAY_S,
+    ),
+    "pictures": Task(
+        (Step("unshown", partial(remove_pictures, late=False)),), expression="rate(1 minute)", every_s=MINUTE_S
     ),
     "report": Task((Step("store", store_report),), expression="cron(0 4 * * ? *)", every_s=DAY_S),
     "devices": Task(

@@ -93,7 +93,9 @@ class DeleteEventsRequest(FilterParameters):
     """Body of ``POST /events/delete``: at least one condition, and the size of the batch."""
 
     limit: int = Field(default=1000, ge=1, le=10_000, description="Maximum number of events to delete, oldest first.")
-    delete_snapshots: bool = Field(default=False, description="Also delete their snapshots and thumbnails.")
+    delete_snapshots: bool = Field(
+        default=False, description="Delete their snapshots and thumbnails at once. Otherwise maintenance does."
+    )
 
     @model_validator(mode="after")
     def _check_condition(self) -> DeleteEventsRequest:

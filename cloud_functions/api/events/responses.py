@@ -136,8 +136,8 @@ class DeleteEventResponse(BaseModel):
 
     message: str
     snapshot_deleted: bool = Field(
-        description="Whether the snapshot was deleted too. It is kept if no deletion was requested or if"
-        " another event uses it."
+        description="Whether this request deleted the snapshot too: `delete_snapshot` was true, and no other event"
+        " or plate read shows it."
     )
 
 

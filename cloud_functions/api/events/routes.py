@@ -44,12 +44,13 @@ from cloud_functions.api.security.plate_access import is_protected
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
 from cloud_functions.db.cameras.scope import CameraScope, mark_of
 from cloud_functions.db.events.counts import count_events
-from cloud_functions.db.events.delete import Deletion, SnapshotPath, delete_event, delete_events
+from cloud_functions.db.events.delete import Deletion, delete_event, delete_events
 from cloud_functions.db.events.filter import EventFilter
 from cloud_functions.db.events.queries import EventPage, events_after, find_event, numbered_page, page_after
 from cloud_functions.db.events.record import FlatEvent
 from cloud_functions.db.events.statistics import event_stats
-from cloud_functions.db.snapshots.expired import forget_deleted_images, record_expired_snapshots
+from cloud_functions.db.snapshots.expired import record_expired_snapshots, remove_expired_snapshots
+from cloud_functions.db.snapshots.references import SnapshotPath
 from cloud_functions.db.types import Connection
 from shared.errors import VedetteError
 from shared.storage_keys import image_object_keys
@@ -165,11 +166,16 @@ async def delete_many(
 ) -> Response:
     """Delete the oldest events that meet every condition. At least one condition is required.
 
-    One request deletes at most `limit` events. Repeat it until `remaining` is 0.
+    One request deletes at most `limit` events. Repeat it until `remaining` is 0. Pictures that nothing shows any more
+    are deleted by this request if `delete_snapshots` is true, and otherwise by maintenance within minutes.
     """
     conditions = body.event_filter(scope=caller.scope)
     event_filter = await deps.database.run(lambda connection: deps.plate_access.event_filter(connection, conditions))
-    deletion = await deps.database.run(lambda connection: delete_events(connection, event_filter, limit=body.limit))
+    deletion = await deps.database.run(
+        lambda connection: delete_events(
+            connection, event_filter, limit=body.limit, with_pictures=body.delete_snapshots
+        )
+    )
     remaining = await deps.database.run(lambda connection: count_events(connection, event_filter))
     deleted_snapshots = await _delete_snapshots(deps, deletion.snapshots) if body.delete_snapshots else 0
     message = f"{deletion.events} events deleted"
@@ -207,13 +213,18 @@ async def delete_one(
     caller: Deleter,
     deps: Deps,
     ref: EventRef,
-    delete_snapshot: Annotated[bool, Query(description="Also delete its snapshot and thumbnail.")] = False,
+    delete_snapshot: Annotated[
+        bool, Query(description="Delete its snapshot and thumbnail at once. Otherwise maintenance deletes them.")
+    ] = False,
 ) -> Response:
-    """Delete the event. Its snapshot is kept unless `delete_snapshot` is true and no other event uses it.
+    """Delete the event. A snapshot that no other event, plate read or requested snapshot shows is deleted too.
 
-    `snapshot_deleted` is true only if there was a snapshot to delete.
+    With `delete_snapshot` this request deletes it, and that of a requested snapshot; otherwise maintenance does within
+    minutes. `snapshot_deleted` is true only if this request deleted a snapshot.
     """
-    deletion: Deletion = await deps.database.run(lambda connection: delete_event(connection, ref, scope=caller.scope))
+    deletion: Deletion = await deps.database.run(
+        lambda connection: delete_event(connection, ref, scope=caller.scope, with_pictures=delete_snapshot)
+    )
     if deletion.events == 0:
         raise event_not_found()
     message = f"Event {ref} deleted successfully"
@@ -279,7 +290,7 @@ def _record_late(connection: Connection, snapshots: list[SnapshotPath]) -> None:
 
 
 async def _delete_snapshots(deps: Dependencies, snapshots: list[SnapshotPath]) -> int:
-    """Delete snapshots and their thumbnails; return the number deleted. Maintenance retries after a failure."""
+    """Delete recorded snapshots and their thumbnails; return the number deleted. Maintenance deletes what is left."""
     objects = {snapshot: image_object_keys(snapshot.device_id, snapshot.path) for snapshot in snapshots}
     stored = [snapshot for snapshot in snapshots if objects[snapshot]]  # other keys are not in this bucket
     if not stored:
@@ -289,7 +300,6 @@ async def _delete_snapshots(deps: Dependencies, snapshots: list[SnapshotPath]) -
         await deps.thread_pool.run(lambda: deps.snapshots.delete(keys))
     except VedetteError as error:
         logger.warning("deleting %d snapshots failed; maintenance will retry: %s", len(stored), error)
-        await deps.database.run(lambda connection: record_expired_snapshots(connection, stored))
         return 0
-    await deps.database.run(lambda connection: forget_deleted_images(connection, stored))
+    await deps.database.run(lambda connection: remove_expired_snapshots(connection, stored))
     return len(stored)

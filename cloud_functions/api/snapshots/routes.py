@@ -18,10 +18,10 @@ from cloud_functions.api.security.plate_access import is_protected, protected_pr
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
 from cloud_functions.api.snapshots.responses import IMAGE_RESPONSES, SignedUrlResponse
 from cloud_functions.db.cameras.scope import CameraScope
-from cloud_functions.db.events.delete import SnapshotPath
 from cloud_functions.db.events.record import FlatEvent
 from cloud_functions.db.sites.settings import shows_protected_plates
 from cloud_functions.db.snapshots.expired import is_expired
+from cloud_functions.db.snapshots.references import SnapshotPath
 from cloud_functions.db.types import Connection
 from shared.clock import format_utc
 from shared.storage_keys import CONTENT_TYPES, is_snapshot_key, snapshot_object_key, thumbnail_object_key

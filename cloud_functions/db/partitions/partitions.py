@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from psycopg import sql
 
+from cloud_functions.db.partitions.expired_months import add_expired_month
 from cloud_functions.db.types import Connection
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '250ms'"
@@ -129,9 +130,10 @@ def delete_plate_reads(connection: Connection, partition: Partition, *, limit: i
 
 
 def drop_partition(connection: Connection, partition: Partition) -> None:
-    """Drop a month of events with its rollups and its plates. Call in a separate transaction.
+    """Take a month of events with its rollups and its plates out of ``events``. Call in a separate transaction.
 
-    Rollups are deleted first, while only writers of that month are blocked; readers of events wait only for the drop.
+    Its table stays until ``expired_months`` has recorded its pictures. Rollups are deleted first, while only writers
+    of that month are blocked; readers of events wait only while the partition is detached.
     """
     connection.execute(LOCK_TIMEOUT)
     name = sql.Identifier(partition.name)
@@ -143,7 +145,9 @@ def drop_partition(connection: Connection, partition: Partition) -> None:
         names = {"table": sql.Identifier(table), "moment": sql.Identifier(moment)}
         connection.execute(statement.format(**names), [partition.start, partition.end])
     connection.execute("LOCK TABLE ONLY events IN ACCESS EXCLUSIVE MODE")
-    connection.execute(sql.SQL("DROP TABLE {}").format(name))
+    connection.execute(sql.SQL("ALTER TABLE events DETACH PARTITION {}").format(name))
+    expired = add_expired_month(connection, partition.name)
+    connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(name, sql.Identifier(expired)))
 
 
 def delete_from_default(connection: Connection, *, before: datetime, limit: int) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from cloud_functions.db.events.delete import DeletedEvent, unreferenced_snapshots
-from cloud_functions.db.snapshots.expired import record_expired_snapshots
 from cloud_functions.db.types import Connection
 
 _EXPIRED: Final = """
@@ -15,14 +13,13 @@ WHERE site_id = %(site_id)s AND day < %(before)s AND events > 0
   AND (%(event_type)s::text IS NULL OR event_type = %(event_type)s)
 ORDER BY day, camera_id, event_type
 """
-# Delete from the parent table, so that its triggers update rollups and plates.
+# Delete from the parent table, so that its triggers update rollups and plates, and record the pictures.
 _DELETE: Final = """
 DELETE FROM events WHERE "timestamp" >= %(start)s AND "timestamp" < %(end)s AND (event_id, "timestamp") IN (
     SELECT event_id, "timestamp" FROM events
     WHERE camera_id = %(camera_id)s AND event_type = %(event_type)s AND site_id = %(site_id)s
       AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
     ORDER BY "timestamp", id LIMIT %(limit)s)
-RETURNING device_id, camera_id, "timestamp", snapshot_path
 """
 
 
@@ -43,10 +40,7 @@ def expired_days(
 
 
 def delete_expired(connection: Connection, site_id: str, expired: ExpiredDay, *, before: datetime, limit: int) -> int:
-    """Delete the oldest of these events and record their snapshots for deletion; return how many (max. ``limit``)."""
+    """Delete the oldest of these events; return how many (at most ``limit``)."""
     end = min(expired.day + timedelta(days=1), before)
-    rows = connection.execute(
-        _DELETE, expired._asdict() | {"site_id": site_id, "start": expired.day, "end": end, "limit": limit}
-    ).fetchall()
-    record_expired_snapshots(connection, unreferenced_snapshots(connection, [DeletedEvent(*row) for row in rows]))
-    return len(rows)
+    parameters = expired._asdict() | {"site_id": site_id, "start": expired.day, "end": end, "limit": limit}
+    return connection.execute(_DELETE, parameters).rowcount

@@ -8,9 +8,9 @@ from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from cloud_functions.db.cameras.scope import SNAPSHOT_IN_SCOPE, CameraScope, limited, scope_parameters
-from cloud_functions.db.events.delete import SnapshotPath
 from cloud_functions.db.snapshots.expired import LATE_FOR, record_expired_snapshots
 from cloud_functions.db.snapshots.record import COLUMNS, CameraSnapshot, DeviceSnapshot
+from cloud_functions.db.snapshots.references import SnapshotPath
 from cloud_functions.db.types import Connection
 from shared.ids import is_uuid
 

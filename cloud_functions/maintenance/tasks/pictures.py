@@ -1,4 +1,4 @@
-"""Deletes snapshots and thumbnails: those of deleted events, and those past their own retention.
+"""Deletes snapshots, thumbnails and images of plates: those of deleted events, and those past their own retention.
 
 On AWS a lifecycle rule of the bucket deletes old objects. ``SNAPSHOT_RETENTION_DAYS`` does so for buckets without a
 rule, such as the bucket of the one-machine stack, and ends the lives of requested snapshots everywhere.
@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from itertools import islice
 from typing import Final
 
-from cloud_functions.db.events.delete import SnapshotPath
-from cloud_functions.db.snapshots.expired import database_time, oldest_expired_snapshots, remove_expired_snapshots
+from cloud_functions.db.partitions.expired_months import check_expired_month
+from cloud_functions.db.snapshots.expired import (
+    check_released_pictures,
+    database_time,
+    oldest_expired_snapshots,
+    remove_expired_snapshots,
+)
+from cloud_functions.db.snapshots.references import SnapshotPath, shown_since
+from cloud_functions.maintenance.locks import in_transaction
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.object_storage.bucket import MAX_KEYS_A_DELETE
 from cloud_functions.snapshot_store import SnapshotStore
@@ -24,32 +32,44 @@ log = logging.getLogger(__name__)
 _SNAPSHOTS_PER_DELETE: Final = MAX_KEYS_A_DELETE // 2
 """Snapshots in one delete request: each has two objects, the image and the thumbnail."""
 _ROOTS: Final = ("snapshots/", "thumbnails/")
+MAX_RUN_S: Final = 40.0
+"""Longest time of one run that deletes pictures: it is repeated each minute, and other tasks wait meanwhile."""
 
 
-def delete_expired_pictures(context: MaintenanceContext) -> int:
-    """Delete the snapshots of deleted events, and those that may have arrived since; return how many."""
-    store = context.snapshots
-    if store is None:
-        return 0
-    deleted = 0
-    with context.database.transaction() as connection:
-        begun = database_time(connection)
-    while pictures := _oldest(context, noted_by=begun):
-        store.delete([key for picture in pictures for key in image_object_keys(picture.device_id, picture.path)])
+def remove_pictures(context: MaintenanceContext, *, late: bool = True) -> int:
+    """Delete the pictures of deleted events that nothing shows any more; return how many.
+
+    ``late``: also those that were deleted before and may have arrived since. Every batch is a transaction of its own,
+    so an interrupted run loses nothing. A run ends after ``MAX_RUN_S`` or the time budget; the next one continues.
+    Without a bucket, pictures are only recorded.
+    """
+    deadline_s = context.clock.monotonic() + min(context.settings.budget_s, MAX_RUN_S)
+    retried_by: datetime | None = None
+    if late:
         with context.database.transaction() as connection:
-            remove_expired_snapshots(connection, pictures)
-        deleted += len(pictures)
-    return deleted
+            retried_by = database_time(connection)
+    removed = 0
+    while context.clock.monotonic() <= deadline_s:
+        checked = _check(context)
+        pictures = _delete_batch(context, retried_by=retried_by)
+        removed += pictures
+        if not checked and not pictures:
+            break
+    return removed
 
 
 def delete_old_pictures(context: MaintenanceContext) -> int:
-    """Delete the objects of UTC days that are older than the retention; return how many."""
+    """Delete the objects of UTC days that are older than the retention; return how many.
+
+    A picture that a later event or snapshot shows is kept.
+    """
     store, before = context.snapshots, first_kept_day(context)
     if store is None or before is None:
         return 0
     deleted = 0
     for folder in _old_days(store, before):
-        for keys in _batches(store.keys(folder)):
+        kept = _kept_in(context, folder, before)
+        for keys in _batches(key for key in store.keys(folder) if key not in kept):
             store.delete(keys)
             deleted += len(keys)
     if deleted:
@@ -57,9 +77,37 @@ def delete_old_pictures(context: MaintenanceContext) -> int:
     return deleted
 
 
-def _oldest(context: MaintenanceContext, *, noted_by: datetime) -> list[SnapshotPath]:
+def _check(context: MaintenanceContext) -> int:
+    """Record unshown pictures of deleted events and of dropped months for deletion; return the number checked."""
+    return sum(
+        in_transaction(context.database, partial(check, limit=_SNAPSHOTS_PER_DELETE), sleep=context.sleep)
+        for check in (check_released_pictures, check_expired_month)
+    )
+
+
+def _delete_batch(context: MaintenanceContext, *, retried_by: datetime | None) -> int:
+    store = context.snapshots
+    pictures = [] if store is None else _oldest(context, retried_by=retried_by)
+    if store is None or not pictures:
+        return 0
+    store.delete([key for picture in pictures for key in image_object_keys(picture.device_id, picture.path)])
     with context.database.transaction() as connection:
-        return oldest_expired_snapshots(connection, limit=_SNAPSHOTS_PER_DELETE, noted_by=noted_by)
+        remove_expired_snapshots(connection, pictures)
+    return len(pictures)
+
+
+def _oldest(context: MaintenanceContext, *, retried_by: datetime | None) -> list[SnapshotPath]:
+    with context.database.transaction() as connection:
+        return oldest_expired_snapshots(connection, limit=_SNAPSHOTS_PER_DELETE, retried_by=retried_by)
+
+
+def _kept_in(context: MaintenanceContext, folder: str, before: date) -> set[str]:
+    """Return the keys in a folder of an old day that are shown by something of a day that is kept."""
+    _, device_id, day = folder.rstrip("/").split("/", 2)
+    since = datetime.combine(before, time(), UTC)
+    with context.database.transaction() as connection:
+        shown = shown_since(connection, device_id, day, since)
+    return {key for path in shown for key in image_object_keys(device_id, path)}
 
 
 def first_kept_day(context: MaintenanceContext) -> date | None:

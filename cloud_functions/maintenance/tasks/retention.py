@@ -17,6 +17,7 @@ from cloud_functions.db.partitions.partitions import (
     delete_plate_reads,
     drop_partition,
     list_partitions,
+    month_start,
 )
 from cloud_functions.maintenance.locks import in_transaction
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
@@ -45,7 +46,8 @@ def delete_old_strays(context: MaintenanceContext) -> int:
     if limit is None:
         return 0
     deleted = in_batches(context, partial(delete_from_default, before=limit, limit=ROWS_PER_DELETE))
-    in_batches(context, partial(purge_unusual_times, before=limit, limit=ROWS_PER_DELETE))
+    # The other events of the limit's month are still stored, and their pictures are found by these times.
+    in_batches(context, partial(purge_unusual_times, before=month_start(limit), limit=ROWS_PER_DELETE))
     return deleted
 
 
@@ -64,7 +66,10 @@ def _limit(context: MaintenanceContext) -> datetime | None:
 
 
 def _drop(context: MaintenanceContext, partition: Partition) -> None:
-    """Delete a month's plate reads and their events, then drop its partition. All totals stay correct at each step."""
+    """Delete a month's plate reads and their events, then drop its partition. All totals stay correct at each step.
+
+    The step that deletes pictures records those of the month and drops its table.
+    """
     in_batches(context, partial(delete_plate_reads, partition=partition, limit=ROWS_PER_DELETE))
     in_transaction(context.database, partial(drop_partition, partition=partition), sleep=context.sleep)
     log.info("dropped partition %s", partition.name)
