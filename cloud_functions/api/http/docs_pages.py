@@ -6,7 +6,10 @@ The scripts are files of the ``fastapi-offline`` wheel. If the wheel is not inst
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import re
+from base64 import b64encode
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -22,6 +25,13 @@ ASSETS = {
     "redoc.standalone.js": "text/javascript; charset=utf-8",
     "favicon.png": "image/png",
 }
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; frame-ancestors 'none'; "
+    "form-action 'none'"
+)
+"""Besides the packaged scripts, only the one that is in the page itself. No other site may show the page in a frame."""
+_INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 _WITHOUT_ASSETS = """<!doctype html><html lang="en"><title>Vedette API</title>
 <p>The interactive documentation needs the Python package <code>fastapi-offline</code>, which is not installed.
 <p>The OpenAPI document is at <a href="{openapi}">{openapi}</a>. Any OpenAPI viewer can open it."""
@@ -34,6 +44,14 @@ def packaged_assets() -> Path | None:
         return None
     folder = Path(spec.origin).parent / "static"
     return folder if all((folder / name).is_file() for name in ASSETS) else None
+
+
+def _protected(page: HTMLResponse) -> HTMLResponse:
+    """Return the page with its content security policy."""
+    scripts = (hashlib.sha256(script).digest() for script in _INLINE_SCRIPT.findall(page.body))
+    hashes = " ".join(f"'sha256-{b64encode(digest).decode()}'" for digest in scripts)
+    page.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY.format(scripts=hashes)
+    return page
 
 
 def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
@@ -51,8 +69,8 @@ def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
     async def swagger(request: Request) -> HTMLResponse:
         openapi, files = urls(request)
         if assets is None:
-            return HTMLResponse(_WITHOUT_ASSETS.format(openapi=openapi))
-        return get_swagger_ui_html(
+            return _protected(HTMLResponse(_WITHOUT_ASSETS.format(openapi=openapi)))
+        page = get_swagger_ui_html(
             openapi_url=openapi,
             title=app.title,
             swagger_js_url=f"{files}/swagger-ui-bundle.js",
@@ -60,18 +78,20 @@ def add_docs_pages(app: FastAPI, *, assets: Path | None) -> None:
             swagger_favicon_url=f"{files}/favicon.png",
             swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0},
         )
+        return _protected(page)
 
     async def redoc(request: Request) -> HTMLResponse:
         openapi, files = urls(request)
         if assets is None:
-            return HTMLResponse(_WITHOUT_ASSETS.format(openapi=openapi))
-        return get_redoc_html(
+            return _protected(HTMLResponse(_WITHOUT_ASSETS.format(openapi=openapi)))
+        page = get_redoc_html(
             openapi_url=openapi,
             title=app.title,
             redoc_js_url=f"{files}/redoc.standalone.js",
             redoc_favicon_url=f"{files}/favicon.png",
             with_google_fonts=False,
         )
+        return _protected(page)
 
     async def asset(name: str) -> Response:
         if assets is None or name not in ASSETS:

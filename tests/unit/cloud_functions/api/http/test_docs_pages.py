@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 
@@ -42,6 +44,21 @@ def test_the_pages_load_only_local_files(page: str, assets: Path) -> None:
     for address in loaded:
         assert address.startswith("/docs-assets/"), address
         assert _get(address, assets).status == 200
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_the_pages_run_only_their_own_scripts_and_are_in_no_frame(
+    page: str, assets: Path, *, is_installed: bool
+) -> None:
+    """A page of another site cannot put them under its own buttons, and no text in them can become a script."""
+    answer = _get(page, assets if is_installed else None)
+    policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+    assert (policy["frame-ancestors"], policy["base-uri"], policy["default-src"]) == ("'none'", "'none'", "'none'")
+    inline = re.findall(r"<script>(.*?)</script>", answer.body.decode(), re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in inline]
+    assert policy["script-src"].split() == ["'self'", *(f"'sha256-{digest}'" for digest in hashes)]
+    assert bool(hashes) == (is_installed and page == "/docs")
 
 
 def test_only_the_listed_assets_are_served(assets: Path) -> None:
