@@ -324,8 +324,9 @@ def database_error(error: psycopg.Error) -> VedetteError:
     """Translate a psycopg error to the error class by which the caller reacts; quotes no values and no credentials."""
     state = error.sqlstate or ""
     text = redact((error.diag.message_primary or str(error) or type(error).__name__).splitlines()[0])
-    if state.startswith(_BAD_DATA):
-        return PermanentError(f"the database rejects these values ({state}): {type(error).__name__}")
+    is_unsendable = not state and isinstance(error, psycopg.DataError)  # such as a NUL in a text
+    if state.startswith(_BAD_DATA) or is_unsendable:
+        return PermanentError(f"the database rejects these values ({state or 'not sent'}): {type(error).__name__}")
     if state.startswith(_BAD_SETUP):
         return ConfigurationError(f"the database does not have the expected schema ({state}): {text}; is it migrated?")
     if state == "55P03":

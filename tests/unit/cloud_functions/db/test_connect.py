@@ -111,6 +111,7 @@ def test_no_error_reveals_a_password(url: str, kind: type[Exception], caplog: py
         (errors.UntranslatableCharacter(), PermanentError),
         (errors.CheckViolation(), PermanentError),
         (errors.ProgramLimitExceeded(), PermanentError),
+        (psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"), PermanentError),
         (errors.UndefinedTable(), ConfigurationError),
         (errors.InsufficientPrivilege(), ConfigurationError),
         (errors.InvalidPassword(), ConfigurationError),
