@@ -271,7 +271,7 @@ def _redis_url_of_parts(env: Environment) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceSettings:
-    """How far ahead partitions are made, and how long events and snapshots are kept."""
+    """How far ahead partitions are made, and how long events, snapshots and the audit log are kept."""
 
     months_ahead: int = 3
     """Number of future months that have a partition."""
@@ -287,6 +287,8 @@ class MaintenanceSettings:
     """Bucket from which the snapshots of deleted events are deleted; with None they are not deleted."""
     snapshot_retention_days: int | None = None
     """Age at which snapshots are deleted; with None only a lifecycle rule of the bucket deletes them."""
+    audit_retention_days: int | None = None
+    """Age at which entries of the audit log are removed; with None they are kept without limit."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -301,4 +303,5 @@ class MaintenanceSettings:
             ingest_queue_url=env.optional("INGEST_QUEUE_URL"),
             snapshot_bucket=env.optional("SNAPSHOT_BUCKET"),
             snapshot_retention_days=snapshot_retention_days or None,
+            audit_retention_days=env.whole("AUDIT_RETENTION_DAYS", 0, least=0, most=36_500) or None,
         )

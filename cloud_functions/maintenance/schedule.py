@@ -20,6 +20,7 @@ from cloud_functions.db.devices.outages import purge_old_outages
 from cloud_functions.db.maintenance.purge import TABLES_WITH_ZERO_COUNTS, purge_old_gaps, purge_zero_counts
 from cloud_functions.db.stalled_sessions import terminate_stalled_copies
 from cloud_functions.device_commands import request_resends
+from cloud_functions.maintenance.tasks.audit import remove_old_audit_entries
 from cloud_functions.maintenance.tasks.camera_snapshots import (
     complete_snapshots,
     delete_expired_snapshots,
@@ -142,6 +143,7 @@ TASKS: Final[Mapping[str, Task]] = {
             Step("plates", purge_unread_plates),
             Step("pictures", remove_pictures),
             Step("old_pictures", delete_old_pictures),
+            Step("audit", remove_old_audit_entries),
         ),
         expression="cron(30 2 * * ? *)",
         every_s=DAY_S,

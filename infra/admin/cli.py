@@ -204,7 +204,8 @@ def _verify_audit(options: Options, url: str) -> None:
         print(fault)
     if result.faults:
         raise PermanentError(f"the audit log was changed: {len(result.faults)} faults in {result.entries} entries")
-    print(f"{result.entries} entries, none changed or missing")
+    removed = f"; {result.removed} older ones were removed by retention" if result.removed else ""
+    print(f"{result.entries} entries, none changed or missing{removed}")
 
 
 def _migrate(options: Options, url: str) -> None:

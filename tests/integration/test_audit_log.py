@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -12,9 +13,13 @@ import pytest
 
 from cloud_functions.db.audit.chain import verify_chain
 from cloud_functions.db.audit.log import AuditEntry, AuditFilter, add_entry, list_entries
+from cloud_functions.db.audit.retention import remove_entries_before
 from cloud_functions.db.connect import connect_to
 from cloud_functions.db.types import Connection
+from cloud_functions.maintenance.handler import build_maintenance
 from infra.admin.cli import main
+from shared.clock import ManualClock
+from tests.support.ingest_harness import open_database
 
 OFF = "ALTER TABLE audit_log DISABLE TRIGGER USER; ALTER TABLE audit_chains DISABLE TRIGGER USER; "
 
@@ -48,6 +53,9 @@ def _faults(connection: Connection) -> list[str]:
         "DELETE FROM audit_log",
         "TRUNCATE audit_log",
         "UPDATE audit_chains SET sequence = 0",
+        "UPDATE audit_chains SET removed_sequence = sequence + 1",
+        "UPDATE audit_chains SET removed_sequence = 1, sequence = sequence + 1 WHERE sequence > 0",
+        "UPDATE audit_chains SET removed_hash = 'x'",
         "DELETE FROM audit_chains",
         "INSERT INTO audit_chains VALUES (16, 0, '')",
         "TRUNCATE audit_chains",
@@ -186,3 +194,104 @@ def test_the_command_verifies_the_log(
     assert heads.read_text() == kept
     heads.write_text("[]")
     assert verify("--heads", str(heads))[0] == 2
+
+
+REMOVED = "remove_audit_entries"
+
+
+def _now(connection: Connection) -> datetime:
+    [(now,)] = connection.execute("SELECT clock_timestamp()").fetchall()
+    return now
+
+
+def _retain(url: str, *, at: datetime, **variables: str) -> None:
+    """Run the task ``retention`` at a time."""
+    database = open_database(url)
+    try:
+        build_maintenance({"DATABASE_URL": url} | variables, database=database, clock=ManualClock(at)).handle(
+            {"task": "retention"}
+        )
+    finally:
+        database.close()
+
+
+def test_retention_removes_the_beginning_and_the_rest_is_verified(
+    connection: Connection, database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Entries from before the limit are removed, twice as once; each removal is an entry; new entries follow."""
+    heads = tmp_path / "heads.json"
+    variables = {"DATABASE_URL": database_url}
+    _fill(connection, 60)
+    limit = _now(connection)
+    _fill(connection, 40)
+    assert main(("audit", "verify", "--heads", str(heads)), variables=variables) == 0
+    chains = len(connection.execute("SELECT DISTINCT chain FROM audit_log WHERE at < %s", [limit]).fetchall())
+    _retain(database_url, at=limit + timedelta(days=400))
+    assert list_entries(connection, AuditFilter(), limit=1)[1] == 100, "no retention, nothing is removed"
+    for _ in range(2):
+        _retain(database_url, at=limit + timedelta(days=400), AUDIT_RETENTION_DAYS="400")
+        assert list_entries(connection, AuditFilter(action="delete_event"), limit=1)[1] == 40
+        said, total = list_entries(connection, AuditFilter(action=REMOVED), limit=100)
+        assert (total, sum(entry.details["entries"] for entry in said)) == (chains, 60)
+        assert _faults(connection) == []
+    _fill(connection, 20)
+    capsys.readouterr()
+    assert main(("audit", "verify", "--heads", str(heads)), variables=variables) == 0
+    expected = f"{60 + chains} entries, none changed or missing; 60 older ones were removed by retention\n"
+    assert capsys.readouterr().out == expected
+
+
+def test_the_whole_log_may_expire(connection: Connection, database_url: str) -> None:
+    """What remains are the entries that say so. Further ones follow the removed ones."""
+    _fill(connection)
+    _retain(database_url, at=_now(connection) + timedelta(days=9), AUDIT_RETENTION_DAYS="1")
+    entries, _ = list_entries(connection, AuditFilter(), limit=100)
+    assert {entry.action for entry in entries} == {REMOVED}
+    _fill(connection)
+    assert _faults(connection) == []
+
+
+@pytest.mark.parametrize(
+    ("tampering", "fault"),
+    [
+        ("DELETE FROM audit_log WHERE chain = %(c)s AND sequence = %(n)s + 1", "missing"),
+        ("UPDATE audit_log SET actor_name = 'ben' WHERE chain = %(c)s AND sequence = %(n)s + 1", "was changed"),
+        (
+            "DELETE FROM audit_log WHERE chain = %(c)s AND sequence = %(n)s + 1;"
+            "UPDATE audit_chains SET removed_sequence = removed_sequence + 1 WHERE chain = %(c)s",
+            "does not follow",
+        ),
+        ("UPDATE audit_chains SET removed_hash = sha256('x') WHERE chain = %(c)s", "does not follow"),
+        ("UPDATE audit_chains SET removed_sequence = removed_sequence - 1 WHERE chain = %(c)s", "is missing"),
+    ],
+)
+def test_a_change_after_a_removal_is_found(connection: Connection, tampering: str, fault: str) -> None:
+    """The remaining entries are bound to the last removed one."""
+    _fill(connection, 200)
+    limit = _now(connection)
+    _fill(connection, 200)
+    while remove_entries_before(connection, limit, limit=3):
+        pass
+    assert _faults(connection) == []
+    [(chain, removed)] = connection.execute(
+        "SELECT chain, removed_sequence FROM audit_chains"
+        " WHERE removed_sequence > 0 AND sequence > removed_sequence + 2 ORDER BY chain LIMIT 1"
+    ).fetchall()
+    connection.execute((OFF + tampering.replace("%(c)s", str(chain)).replace("%(n)s", str(removed))).encode())
+    found = _faults(connection)
+    assert any(f"chain {chain}: " in one and fault in one for one in found), found
+
+
+def test_a_removal_does_not_wait_for_a_writer(database_url: str) -> None:
+    """The chain to which a transaction is writing is left to the next run."""
+    with psycopg.connect(database_url) as writer, connect_to(database_url) as connection:
+        _fill(connection)
+        add_entry(writer, _entry())
+        connection.execute("SET lock_timeout = '100ms'")
+        limit = _now(connection)
+        while remove_entries_before(connection, limit, limit=100):
+            pass
+        writer.commit()
+        left = {chain for (chain,) in connection.execute("SELECT chain FROM audit_log WHERE at < %s", [limit])}
+        assert len(left) <= 1
+        assert _faults(connection) == []

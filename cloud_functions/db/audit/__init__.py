@@ -1,1 +1,1 @@
-"""SQL of the audit log: ``log`` adds and lists entries, ``chain`` verifies that none was changed or removed."""
+"""SQL of the audit log: ``log`` adds and lists entries, ``chain`` verifies them, ``retention`` removes the oldest."""

@@ -1,8 +1,9 @@
 """Verifies the audit log: each entry holds the SHA-256 hash of its content and of the entry before it in its chain.
 
 There are several chains, so that requests which write at the same time do not wait for each other: the trigger takes
-any chain that no other transaction is writing to. ``audit_chains`` holds the last entry of each chain. The hashes are
-computed here again, not by the database.
+any chain that no other transaction is writing to. ``audit_chains`` holds the last entry of each chain, and the last one
+that retention has removed: the first entry that remains follows it. The hashes are computed here again, not by the
+database.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SELECT chain, sequence, previous, hash,
        actor_name, action, target, outcome, reason, address, request_id, details::text
 FROM audit_log ORDER BY audit_log.chain, audit_log.sequence
 """
-_HEADS: Final = "SELECT chain, sequence, hash FROM audit_chains ORDER BY chain"
+_HEADS: Final = "SELECT chain, sequence, hash, removed_sequence, removed_hash FROM audit_chains ORDER BY chain"
 _ROWS_AT_A_TIME: Final = 2000
 _NO_HASH: Final = b""
 
@@ -30,6 +31,8 @@ class Verification:
     """The result: the number of entries, the last entry of each chain, and what is wrong."""
 
     entries: int = 0
+    removed: int = 0
+    """Entries that retention has removed."""
     heads: dict[int, tuple[int, str]] = field(default_factory=dict[int, tuple[int, str]])
     """Sequence and hash (hexadecimal) of the last entry, by chain."""
     faults: list[str] = field(default_factory=list[str])
@@ -39,12 +42,15 @@ def verify_chain(connection: Connection, *, known: dict[int, tuple[int, str]] | 
     """Return what is wrong with the log. Run it in a transaction that sees one state (REPEATABLE READ).
 
     ``known`` holds heads that an earlier verification returned and that were kept elsewhere. With them, the removal of
-    the newest entries is found even if ``audit_chains`` was changed to match.
+    the newest entries is found even if ``audit_chains`` was changed to match. A head that retention has removed since
+    is not compared.
     """
     result = Verification()
-    heads = {chain: (sequence, bytes(found)) for chain, sequence, found in connection.execute(_HEADS)}
-    ends: dict[int, tuple[int, bytes]] = {}
-    anchors = dict(known or {})
+    chains = connection.execute(_HEADS).fetchall()
+    heads = {chain: (sequence, bytes(found)) for chain, sequence, found, *_ in chains}
+    ends = {chain: (removed, bytes(found)) for chain, _, _, removed, found in chains if removed}
+    result.removed = sum(removed for removed, _ in ends.values())
+    anchors = {chain: head for chain, head in (known or {}).items() if head[0] > ends.get(chain, (0, b""))[0]}
     for chain, sequence, previous, found, *fields in _rows(connection):
         result.entries += 1
         last, last_hash = ends.get(chain, (0, _NO_HASH))
