@@ -6,16 +6,16 @@ removes all entries up to that number, and adds an entry that says so.
 
 New columns only: an earlier release ignores them, and its ``audit verify`` reports removed entries as missing.
 
-Revision ID: 0024
-Revises: 0023
+Revision ID: 0025
+Revises: 0024
 """
 
 from __future__ import annotations
 
 from cloud_functions.db.migrations.plain_sql import run_sql
 
-revision = "0024"
-down_revision = "0023"
+revision = "0025"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
