@@ -101,3 +101,15 @@ def test_the_glossary_is_linked_and_without_duplicates() -> None:
     ]
     assert len(terms) > 50
     assert len(terms) == len(set(terms))
+
+
+_SHELL: Final = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in _pages() if page.startswith(("README", "docs/guide/"))])
+def test_commands_use_only_variables_that_the_page_sets(page: str) -> None:
+    """A reader who copies the commands of a page has the value of each variable, or is shown where it comes from."""
+    commands = "".join(_SHELL.findall((ROOT / page).read_text(encoding="utf-8")))
+    assigned = set(re.findall(r"\b([A-Z][A-Z_]*)=", commands))
+    expanded = re.findall(r"(?<!\\)\$\{?([A-Z][A-Z_]*)", re.sub(r"(?<=\s)#.*", "", commands))
+    assert sorted(set(expanded) - assigned) == []
