@@ -26,6 +26,7 @@ from infra.local.processes.stack_options import (
     options_to_json,
     redis_port,
     snapshots_dir,
+    variable_digests,
 )
 from infra.local.processes.state_folder import DEFAULT_STATE, StateFolder
 from infra.local.status import read_status, show_status
@@ -167,6 +168,10 @@ def _require_same_options(state: StateFolder, options: argparse.Namespace) -> No
         differing.append("its own services, not --external ones")
     if (wanted := snapshots_dir(os.environ)) not in {None, state.description().get("objects", wanted)}:
         differing.append("another SNAPSHOTS_DIR")
+    variables: dict[str, str] = running.get("variables", variable_digests(os.environ))
+    differing += [
+        f"another {name}" for name, digest in variable_digests(os.environ).items() if variables.get(name) != digest
+    ]
     if differing:
         raise ConfigurationError(
             f"the stack is already running with {' and '.join(differing)}: stop it first (vedette-local down)"

@@ -21,7 +21,7 @@ from infra.local.processes.first_admin import FirstAdmin
 from infra.local.processes.objects_folder import choose_objects_folder
 from infra.local.processes.ports import LOOPBACK, describe_listener, is_free
 from infra.local.processes.process import Process, ProcessIdentity, wait_until
-from infra.local.processes.stack_options import DEFAULT_REDIS_PORT, StackOptions
+from infra.local.processes.stack_options import DEFAULT_REDIS_PORT, StackOptions, variable_digests
 from infra.local.processes.state_folder import StateFolder
 from infra.local.servers.aws import AwsServer, aws_environment
 from infra.local.servers.first_admin import create_first_admin
@@ -283,6 +283,7 @@ class Stack:
                     "port": self._options.api_port,
                     "postgres": self._options.postgres,
                     "external": bool(self._external),
+                    "variables": variable_digests(os.environ),
                 },
                 "urls": {name: redact(url) for name, url in self.urls.items()},
                 "bucket": resources.BUCKET,

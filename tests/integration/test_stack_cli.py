@@ -158,6 +158,8 @@ def test_the_variables_of_redis_and_snapshots_are_obeyed(stack: Stack, tmp_path:
     assert (folder / BUCKET / "a" / "picture.jpg").read_bytes() == b"picture"
     elsewhere = {"SNAPSHOTS_DIR": str(tmp_path / "elsewhere")}
     assert "another SNAPSHOTS_DIR" in stack.run("up", "--port", str(stack.port), **elsewhere).stderr
+    closed = stack.run("up", "--port", str(stack.port), ANONYMOUS_ROLE="", CORS_ORIGINS="https://app.example")
+    assert (closed.returncode, "with another ANONYMOUS_ROLE and another CORS_ORIGINS:" in closed.stderr) == (2, True)
     assert "without effect" not in stack.run("logs", "api").stdout
     stack.run("down")
     done = stack.run("up", "--port", str(stack.port), **elsewhere)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cloud_functions.settings import Environment
 from shared.errors import ConfigurationError
 
 DEFAULT_API_PORT = 8069
 DEFAULT_REDIS_PORT = 6379
+OBEYED_VARIABLES: Final = (
+    "ALLOWED_HOSTS", "ANONYMOUS_ROLE", "API_AUTHENTICATION", "API_ROOT_PATH", "AUDIT_VIEWS", "CORS_ORIGINS",
+    "DATABASE_CONNECTION_MAX_AGE_S", "DATABASE_CONNECT_TIMEOUT_S", "DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_MS",
+    "DATABASE_KEEPALIVE_IDLE_S", "DATABASE_STATEMENT_TIMEOUT_MS", "DATABASE_TCP_USER_TIMEOUT_MS",
+    "GAP_FIRST_RETRY_S", "GAP_GIVE_UP_AFTER_S", "GAP_GRACE_S", "GAP_LONGEST_RETRY_S", "GAP_SEQUENCES_PER_REQUEST",
+    "INGEST_CHUNK_SIZE", "LOG_FORMAT", "LOG_LEVEL", "MAINTENANCE_BUDGET_S", "MAX_FUTURE_S", "MAX_LABELS_PER_SITE",
+    "OIDC_AUDIENCE", "OIDC_CAMERA_GROUPS", "OIDC_CAMERA_GROUPS_CLAIM", "OIDC_GROUPS_CLAIM", "OIDC_ISSUER", "OIDC_ROLES",
+    "OIDC_USERNAME_CLAIM",
+    "PARTITION_MONTHS_AHEAD", "PLATE_MASTER_KEY", "PLATE_READERS_EVERYBODY", "PLATE_READERS_ROLE",
+    "RATE_LIMIT_BURST", "RATE_LIMIT_PER_MINUTE", "REDIS_CHANNEL_NAME", "REDIS_STREAM", "REDIS_STREAM_LENGTH",
+    "RETENTION_DAYS", "SESSION_OVER_HTTP", "SNAPSHOT_RETENTION_DAYS",
+)  # fmt: skip
+"""Variables that reach the functions of a stack from the environment in which it is started."""
+_MEANT_WHEN_EMPTY: Final = "ANONYMOUS_ROLE"
+"""An empty value closes the API to callers without credentials; other empty variables count as unset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,15 @@ def snapshots_dir(environment: Mapping[str, str]) -> str | None:
     env = Environment(environment)
     folder = env.optional("SNAPSHOTS_DIR")
     return None if folder is None else str(Path(folder).expanduser().absolute())
+
+
+def variable_digests(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return a digest of each obeyed variable that is set. Values may be secrets, so they are not returned."""
+    return {
+        name: hashlib.sha256(environment[name].encode()).hexdigest()
+        for name in OBEYED_VARIABLES
+        if name in environment and (environment[name] or name == _MEANT_WHEN_EMPTY)
+    }
 
 
 def options_to_json(options: StackOptions) -> str:

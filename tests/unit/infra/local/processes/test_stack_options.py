@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from infra.local.processes.stack_options import (
+    OBEYED_VARIABLES,
     StackOptions,
     options_from_json,
     options_to_json,
     redis_port,
     snapshots_dir,
+    variable_digests,
 )
 from shared.errors import ConfigurationError
 
@@ -51,3 +54,29 @@ def test_addresses_with_passwords_are_not_on_the_command_line() -> None:
     text = options_to_json(StackOptions(external=services))
     assert "secret" not in text
     assert options_from_json(text, services).external == services
+
+
+SET_BY_THE_STACK = {
+    "DATABASE_HOST", "DATABASE_IAM_AUTH", "DATABASE_NAME", "DATABASE_PORT", "DATABASE_SECRET_ARN", "DATABASE_SSL_MODE",
+    "DATABASE_URL", "DATABASE_USER", "DEAD_LETTER_QUEUE_URL", "EVENTS_TOPIC_ARN", "FANOUT_TARGET", "INGEST_QUEUE_URL",
+    "IOT_DATA_ENDPOINT", "KAFKA_PARTIAL_RESPONSES", "REDIS_DB", "REDIS_HOST", "REDIS_PORT", "REDIS_URL",
+    "SNAPSHOT_BUCKET",
+}  # fmt: skip
+"""Or without effect there, because an address that the stack sets takes precedence."""
+
+
+def test_each_setting_of_the_functions_is_obeyed_or_set_by_the_stack() -> None:
+    """The list is complete: a new setting is noticed when somebody gives it to a stack that runs already."""
+    folder = Path(__file__).resolve().parents[5] / "cloud_functions"
+    text = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py"))
+    read = set(re.findall(r'\benv\.\w+\(\s*"([A-Z][A-Z_]+)"', text))
+    assert read - SET_BY_THE_STACK == set(OBEYED_VARIABLES)
+    assert read >= SET_BY_THE_STACK
+
+
+def test_variables_are_compared_without_their_values() -> None:
+    """Another value has another digest. An empty variable counts as unset, except the one that closes the API."""
+    digests = variable_digests({"PLATE_MASTER_KEY": "file:/a", "CORS_ORIGINS": "", "ANONYMOUS_ROLE": "", "HOME": "/"})
+    assert set(digests) == {"PLATE_MASTER_KEY", "ANONYMOUS_ROLE"}
+    assert "/a" not in str(digests)
+    assert variable_digests({"PLATE_MASTER_KEY": "file:/b"})["PLATE_MASTER_KEY"] != digests["PLATE_MASTER_KEY"]
