@@ -11,6 +11,7 @@ browser, except between ports of one host.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import Final, Literal, TypedDict
 from urllib.parse import urlsplit
@@ -18,7 +19,6 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from starlette.responses import Response
 
-from cloud_functions.api.security.api_keys import hash_of
 from cloud_functions.api.security.origin_check import is_this_machine
 
 LIFETIME: Final = timedelta(days=7)
@@ -26,6 +26,8 @@ LIFETIME: Final = timedelta(days=7)
 SECURE_NAME: Final = "__Host-vedette"
 PLAIN_NAME: Final = "vedette-session"
 _MAX_TOKEN: Final = 200
+_NO_TEXT: Final = b"\xffsession "
+"""Begins with a byte that is in no UTF-8 text, so that a client cannot send a text with the same hash elsewhere."""
 
 LogIn = Literal["available", "https-required"]
 
@@ -64,8 +66,8 @@ def is_same_origin(request: Request) -> bool:
 
 
 def session_hash(token: str) -> bytes:
-    """Return what is stored of a token. A refresh token with the same text has another hash: neither is the other."""
-    return hash_of(f"session {token}")
+    """Return what is stored of a token. No refresh token, whatever its text, has this hash: neither is the other."""
+    return hashlib.sha256(_NO_TEXT + token.encode("utf-8", "surrogatepass")).digest()
 
 
 def set_session_cookie(request: Request, response: Response, token: str) -> None:
