@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import av.error
 import cv2
 import pytest
 
+from edge_agent.camera.decode.decoder import open_video
 from edge_agent.camera.probe import probe
 from edge_agent.camera.settings import SourceSettings
 from edge_agent.camera.source import open_source
 from shared.clock import SystemClock
-from tests.support.clips import numbered, read_number
+from tests.support.clips import make_clip, numbered, read_number
 from tests.support.http_file_server import serve
 
 QUICK = SourceSettings(open_timeout_s=5, watchdog_s=2, backoff_min_s=0.05, backoff_max_s=0.2)
@@ -110,3 +114,25 @@ def test_a_text_is_no_camera() -> None:
             web.pages.setdefault(path, web.pages["/log.txt"])
             result = probe(web.url + path, QUICK, timeout_s=10)
             assert (result.frames, result.cause) == (0, "not_video"), result
+
+
+def test_a_server_cannot_name_a_file_of_the_device(tmp_path: Path) -> None:
+    """A playlist may name parts on its own server, and nothing that is on the device."""
+    clip = make_clip(tmp_path / "clip.ts", numbered(20))
+    with serve() as web:
+        web.pages["/part.ts"] = clip.read_bytes()
+        shown: list[bool] = []
+        for name in ("part.ts", f"file://{clip}", str(clip), f"subfile,,start,0,end,0,,:{clip}"):
+            lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:10", "#EXTINF:2.0,", name, "#EXT-X-ENDLIST", ""]
+            web.pages["/list.m3u8"] = "\n".join(lines).encode()
+            shown.append(_pictures(f"{web.url}/list.m3u8") > 0)
+        assert shown == [True, False, False, False]
+
+
+def _pictures(url: str) -> int:
+    try:
+        video = open_video(url, hardware_decoder=None, threads=1, threading="SLICE", timeout_s=(10.0, 10.0))
+    except (av.error.FFmpegError, OSError):
+        return 0
+    with closing(video.container):
+        return sum(len(video.decode(packet)) for packet in video.container.demux(video.stream))
