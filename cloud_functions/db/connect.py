@@ -327,6 +327,8 @@ def database_error(error: psycopg.Error) -> VedetteError:
     is_unsendable = not state and isinstance(error, psycopg.DataError)  # such as a NUL in a text
     if state.startswith(_BAD_DATA) or is_unsendable:
         return PermanentError(f"the database rejects these values ({state or 'not sent'}): {type(error).__name__}")
+    if state == "42501":
+        return ConfigurationError(f"the database user lacks a privilege ({state}): {text}")
     if state.startswith(_BAD_SETUP):
         return ConfigurationError(f"the database does not have the expected schema ({state}): {text}; is it migrated?")
     if state == "55P03":

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import boto3
@@ -364,6 +365,27 @@ def test_old_and_new_tables_may_be_in_one_database(run: Run, old_url: str) -> No
     assert "not copied: table cameras, 0 rows" in out
     assert rows(only_ours, "SELECT count(*) FROM ours.events") == [(1,)]
     assert rows(old_url, "SELECT count(*) FROM public.events") == [(1,)]
+
+
+def test_a_user_that_may_not_read_a_table_is_named_first(run: Run, old_url: str, database_url: str) -> None:
+    """Before an hour of copying ends at the second table; the password is not printed."""
+    make(old_url, old_systems.PUBLISHED_EVENTS + old_systems.PLATE_EVENTS + old_systems.CAMERAS)
+    fill(old_url, "events", EVENT_COLUMNS, [_event("motion", MOTION)])
+    with psycopg.connect(old_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE half LOGIN PASSWORD 'hunter2'")
+        connection.execute("GRANT SELECT ON events TO half")
+    parts = urlsplit(old_url)
+    half_url = parts._replace(netloc=f"half:hunter2@{parts.hostname}:{parts.port}").geturl()
+    status, _, err = run(half_url)
+    assert (status, "hunter2" in err) == (2, False)
+    assert "may not read plate_events.event_id, " in err
+    assert rows(database_url, "SELECT count(*) FROM events") == [(0,)]
+    with psycopg.connect(old_url, autocommit=True) as connection:
+        connection.execute("GRANT SELECT ON plate_events TO half")
+    assert run(half_url)[0] == 0
+    with psycopg.connect(old_url, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY half")
+        connection.execute("DROP ROLE half")
 
 
 def test_a_database_that_cannot_be_adopted_is_named(run: Run, old_url: str, database_url: str) -> None:

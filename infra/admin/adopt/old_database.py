@@ -51,6 +51,9 @@ _COLUMNS: Final = """
 SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 
+_CLOSED: Final = """
+SELECT name FROM unnest(%s::text[]) AS name WHERE NOT has_column_privilege(%s, name, 'SELECT')
+"""
 _FORMATS: Final = "SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true)"
 
 
@@ -75,12 +78,13 @@ class OldDatabase:
         found = {table.name: found[table.name] for table in TABLES if table.required <= set(found[table.name])}
         if not found:
             raise ConfigurationError("the old database has no table events or plate_events with the documented columns")
+        self._require_access(found)
         return found
 
     def other_tables(self) -> dict[str, int]:
-        """Return the number of rows of each table that is not copied."""
+        """Return the number of rows of each table that is not copied, as far as the user may read it."""
         with self._reading() as connection:
-            present = [name for name in OTHER_TABLES if _columns(connection, name)]
+            present = [name for name in OTHER_TABLES if _columns(connection, name) and _may_read(connection, name)]
             return {name: _count(connection, name) for name in present}
 
     def count(self, table: OldTable, *, after: Position | None = None) -> int:
@@ -121,6 +125,19 @@ class OldDatabase:
             yield rows
             after = table.position(rows[-1])
 
+    def _require_access(self, tables: Mapping[str, Sequence[str]]) -> None:
+        """Raise ConfigurationError before anything is copied if a column of the tables cannot be read."""
+        with self._reading() as connection:
+            closed = [
+                f"{table}.{column}"
+                for table, columns in tables.items()
+                for (column,) in connection.execute(_CLOSED, [list(columns), table])
+            ]
+        if closed:
+            raise ConfigurationError(
+                f"the user of the old database may not read {', '.join(closed[:5])}: grant SELECT on its tables"
+            )
+
     @contextmanager
     def _reading(self) -> Generator[psycopg.Connection[Any]]:
         try:
@@ -155,6 +172,10 @@ def _after(table: OldTable, after: Position | None) -> sql.Composable:
 
 def _columns(connection: psycopg.Connection[Any], table: str) -> list[str]:
     return [name for (name,) in connection.execute(_COLUMNS, [table])]
+
+
+def _may_read(connection: psycopg.Connection[Any], table: str) -> bool:
+    return connection.execute("SELECT has_table_privilege(%s, 'SELECT')", [table]).fetchone() == (True,)
 
 
 def _count(connection: psycopg.Connection[Any], table: str) -> int:
