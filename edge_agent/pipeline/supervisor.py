@@ -84,9 +84,10 @@ class Cameras:
                 del self._workers[worker.camera.id]
             new = [camera for name, camera in enabled.items() if name not in self._workers]
             for camera in new:
-                self._workers[camera.id] = self._worker(camera)
+                worker = self._worker(camera)
                 self._started_s[camera.id] = self._clock.monotonic()
-                self._workers[camera.id].start()
+                worker.start()  # raises where the system allows no more threads; such a worker could never be stopped
+                self._workers[camera.id] = worker
         return sorted({worker.camera.id for worker in removed} | {camera.id for camera in new})
 
     def stop(self) -> None:

@@ -12,6 +12,7 @@ from edge_agent.config import CameraSettings
 from edge_agent.device.commands import CommandFailedError
 from edge_agent.device.configuration_store import FILE_NAME
 from edge_agent.pipeline import managed_cameras
+from edge_agent.pipeline.camera_worker import CameraWorker
 from edge_agent.pipeline.silent_cameras import FIRST_RETRY_S, LONGEST_PAUSE_S
 from shared.cameras import DeviceCamera
 from shared.commands import TestConnectionCommand
@@ -370,6 +371,26 @@ def test_an_unexpected_error_is_a_refusal(device: ManagedDevice, monkeypatch: py
         refused = device.configure(2, api_camera("attic", "usb:1"))
     assert (refused["config_version"], refused["rejected_version"]) == (1, 2)
     assert "internal error (ZeroDivisionError)" in refused["error"]
+    assert device.running() == {"gate": "usb:0"}
+    assert device.configure(3, api_camera("attic", "usb:1")) == {"config_version": 3}
+
+
+def test_a_camera_whose_thread_does_not_start_is_a_refusal(
+    device: ManagedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's limit of threads: the previous cameras run again, and later configurations are applied."""
+    device.configure(1, api_camera())
+    start = CameraWorker.start
+
+    def start_gate_only(worker: CameraWorker) -> None:
+        if worker.camera.id != "gate":
+            raise RuntimeError("can't start new thread")
+        start(worker)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CameraWorker, "start", start_gate_only)
+        refused = device.configure(2, api_camera("attic", "usb:1"), api_camera("gate", "usb:3"))
+    assert (refused["config_version"], refused["rejected_version"]) == (1, 2)
     assert device.running() == {"gate": "usb:0"}
     assert device.configure(3, api_camera("attic", "usb:1")) == {"config_version": 3}
 
