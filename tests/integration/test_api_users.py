@@ -13,9 +13,10 @@ import psycopg
 import pytest
 
 from cloud_functions.api.security.login_throttle import MAX_PER_ACCOUNT, MAX_PER_ADDRESS
+from cloud_functions.api.security.permissions import PUBLIC_OPERATIONS
 from cloud_functions.api.users.responses import LoginEnvelope, MeResponse, TokenResponse
 from shared.clock import ManualClock
-from tests.support.api_calls import Answer, ApiCalls, lambda_api
+from tests.support.api_calls import Answer, ApiCalls, filled_path, lambda_api
 from tests.support.protected_sites import keys
 from tests.support.users import PASSWORD, add_key, add_user, bearer, users_api
 
@@ -127,7 +128,12 @@ def test_roles_decide(api: ApiCalls, database_url: str, role: str, status: int) 
 
 
 def test_without_credentials_nothing_but_health_is_open(api: ApiCalls) -> None:
-    """401 and how to log in."""
+    """401 and how to log in, on every route that has a permission."""
+    for path, operations in api.get("/openapi.json").json()["paths"].items():
+        for method, operation in operations.items():
+            if operation["operationId"] not in PUBLIC_OPERATIONS:
+                answer = api.call(method.upper(), filled_path(path), body="{}" if method != "get" else None)
+                assert _code(answer) == (401, "not-authenticated"), (method, path)
     answer = api.get("/api/events")
     assert _code(answer) == (401, "not-authenticated")
     assert answer.headers["www-authenticate"] == 'Bearer realm="vedette"'

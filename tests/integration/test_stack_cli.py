@@ -183,6 +183,7 @@ def test_the_first_start_creates_an_admin_and_shows_its_password_once(stack: Sta
     api = f"http://127.0.0.1:{stack.port}"
     headers = log_in(api, name, password)
     assert httpx.get(f"{api}/api/auth/me", headers=headers).json()["user"]["role"] == "admin"
+    assert log_in(api, "admin@example.com", password)
     watchlist = {"name": "staff"}
     assert httpx.post(f"{api}/api/plates/watchlists", json=watchlist).status_code == 401
     assert httpx.post(f"{api}/api/plates/watchlists", json=watchlist, headers=headers).status_code == 201

@@ -18,6 +18,8 @@ from infra.local.processes.first_admin import FirstAdmin
 from shared.ids import Uuid7Generator
 
 USERNAME: Final = "admin"
+EMAIL: Final = "admin@example.com"
+"""With which documented clients log in. The domain is reserved: nobody can receive mail there."""
 
 
 def create_first_admin(url: str) -> FirstAdmin | None:
@@ -39,7 +41,9 @@ def create_first_admin(url: str) -> FirstAdmin | None:
                 user_id = Uuid7Generator()()
                 create_user(
                     connection,
-                    NewUser(id=user_id, username=admin.username, role="admin", password_hash=password_hash),
+                    NewUser(
+                        id=user_id, username=admin.username, email=EMAIL, role="admin", password_hash=password_hash
+                    ),
                 )
                 add_entry(
                     connection,

@@ -40,6 +40,11 @@ class FakeSource:
         return item
 
     @property
+    def remaining(self) -> int:
+        """Frames that have not been read yet."""
+        return len(self._frames)
+
+    @property
     def ended(self) -> bool:
         return not self._frames and not self._endless
 

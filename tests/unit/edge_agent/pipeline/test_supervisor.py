@@ -156,11 +156,18 @@ def test_apply_restarts_only_changed_cameras() -> None:
 
 
 def test_a_snapshot_command_captures_the_latest_frame() -> None:
-    """The snapshot event has the id of the command. Its delivery is the caller's."""
-    device = Device(FakeSource(_frames(3)))
+    """The snapshot event has the id of the command. Its delivery is the caller's.
+
+    The stream is neither opened again nor interrupted: the frames that follow are read.
+    """
+    source = FakeSource(_frames(3))
+    device = Device(source)
     device.cameras.apply([_camera()])
     _eventually(lambda: device.cameras.health()[0].status == "online")
     taken = device.cameras.take_snapshot(SnapshotCommand(command_id="c-1", camera_id="yard"))
+    source.add([frame(number, seed=number) for number in (4, 5)])
+    _eventually(lambda: source.remaining == 0)
+    assert (len(device.sources.opened), source.closed) == (1, False)
     device.cameras.stop()
     assert isinstance(taken.event, SnapshotEvent)
     assert (taken.event.event_data.snapshot_id, taken.event.event_data.command_id) == ("c-1", "c-1")
