@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ settings.register_profile("vedette", deadline=None)
 settings.load_profile("vedette")
 
 os.environ["REDIS_PORT"] = "0"  # stacks of tests leave 6379 to the user's Redis, and to the test that asks for it
-for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
-    os.environ.pop(name, None)  # a make that a test starts must not inherit the options of the make that runs the tests
+# A make that a test starts must not inherit the options and variables of the make that runs the tests.
+_given_variables = re.findall(r"(\w+)=", os.environ.get("MAKEFLAGS", "").partition(" -- ")[2], re.ASCII)
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", *_given_variables):
+    os.environ.pop(name, None)
 
 pytest_plugins = ["tests.support.backing_services"]
 

@@ -33,7 +33,7 @@ WAIT_S: Final = 120.0
 """Seconds during which a migration is retried while another migration runs or a table is locked."""
 _LONGEST_PAUSE_S: Final = 5.0
 _OWN_REVISION: Final = re.compile(r"[0-9]{4}")
-_CREATED: Final = re.compile(r"^CREATE (?:TABLE|VIEW|SEQUENCE) (?!IF NOT EXISTS)(\w+)", re.MULTILINE)
+_CREATED: Final = re.compile(r"^CREATE (?:TABLE|VIEW|SEQUENCE) (?!IF NOT EXISTS)(\w+)", re.ASCII | re.MULTILINE)
 _FOREIGN_TABLES_REMEDY: Final = (
     "use an empty database, or one whose search_path is an empty schema, and copy events and plate reads of another"
     " system with vedette-admin adopt"
