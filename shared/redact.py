@@ -11,7 +11,7 @@ _URL_USERINFO = re.compile(
     r"(?:[^\s/?#@:]*:(?!\d{1,5}[/?#])\S*|[^\s/?#]*)@",  # USER:PASSWORD, where the password may contain / ? #
     re.UNICODE,
 )
-_LOGIN = re.compile(r"[^\s/?#@:]*:.*@", re.DOTALL)
+_LOGIN = re.compile(r"[^\s/?#@:]*:.*@", re.DOTALL | re.UNICODE)
 _QUERY_SECRET = re.compile(
     r"(?P<name>[?&;](?:[\w.-]*(?:pass|pwd|passwd|password|secret|token|key|auth|signature|credential)[\w.-]*)=)[^&;\s\"']*",
     re.IGNORECASE | re.UNICODE,
