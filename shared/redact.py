@@ -16,16 +16,26 @@ _QUERY_SECRET = re.compile(
     r"(?P<name>[?&;](?:[\w.-]*(?:pass|pwd|passwd|password|secret|token|key|auth|signature|credential)[\w.-]*)=)[^&;\s\"']*",
     re.IGNORECASE | re.UNICODE,
 )
+_PATH_PASSWORD = re.compile(r"(?P<name>[/_](?:pass|passwd|password|pwd)=)[^&;\s\"']*", re.IGNORECASE)
+"""Of cameras whose addresses are ``/user=me_password=SECRET_channel=1``."""
 _SECRET_NAME = re.compile(r"pass(word|wd)?$|pwd$|secret|token|credential", re.IGNORECASE)
 MASK = "***"
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with user info and secret query values of all its URLs masked.
+    """Return ``text`` with user info and secret values in the query or path of all its URLs masked.
 
     A password may contain ``@``, ``/``, ``?`` and ``#``: everything up to the last ``@`` is masked.
     """
-    return _QUERY_SECRET.sub(rf"\g<name>{MASK}", _URL_USERINFO.sub(rf"\g<scheme>{MASK}@", text))
+    text = _URL_USERINFO.sub(rf"\g<scheme>{MASK}@", text)
+    for secret in (_QUERY_SECRET, _PATH_PASSWORD):
+        text = secret.sub(rf"\g<name>{MASK}", text)
+    return text
+
+
+def has_query_secret(text: str) -> bool:
+    """Return whether the address has a secret value in its query."""
+    return _QUERY_SECRET.search(text) is not None
 
 
 def redact_value(text: str) -> str:

@@ -126,7 +126,7 @@ def check_managed_source(text: str) -> None:
     except ConfigurationError:
         raise ValueError(f"must be {scheme}://HOST/PATH or {scheme}://USER:PASSWORD@HOST:PORT/PATH") from None
     if redact(address) != address:
-        raise ValueError("has a secret in its query, which cannot be stored sealed; use username and password")
+        raise ValueError("has a secret in its query or path, which cannot be stored sealed; use username and password")
 
 
 def redact_source(text: str) -> str:

@@ -18,7 +18,7 @@ from edge_agent.config.settings import CameraSettings
 from shared.cameras import CameraConfig, DeviceCamera
 from shared.clock import Clock
 from shared.errors import ConfigurationError, PermanentError, VedetteError
-from shared.redact import redact
+from shared.redact import has_query_secret
 from shared.settings import duplicate_names
 from shared.stream_address import split_login
 
@@ -115,7 +115,7 @@ def _source(camera: DeviceCamera, open_password: OpenPassword) -> str:
     if scheme not in LOGIN_SCHEMES:
         return camera.source
     address, username, password = split_login(camera.source)
-    if username is not None or password is not None or redact(camera.source) != camera.source:
+    if username is not None or password is not None or has_query_secret(camera.source):
         raise ConfigurationError("the address contains a login, which belongs in username and password")
     password = None if camera.password_sealed is None else open_password(camera.password_sealed, camera.camera_id)
     if not camera.username and password is None:

@@ -233,6 +233,7 @@ def wrong_bodies(password: str) -> Iterator[str]:
         yield json.dumps({"name": "Bad", "rtsp_url": wrong.format(password)})
     yield json.dumps({"name": "Bad", "rtsp_url": f"rtsp://v:{password}@host:554/", "password": password})
     yield json.dumps({"name": "Bad", "rtsp_url": "http://127.0.0.1/video?user=v&password=Pl4ntedRejectedPassword"})
+    yield json.dumps({"name": "Bad", "rtsp_url": "rtsp://127.0.0.1/user=v_password=Pl4ntedRejectedPassword_channel=1"})
     yield json.dumps({"name": "Bad", "rtsp_url": address, "pasword": password})
     yield json.dumps({"name": "Bad", "rtsp_url": address, "password": f"{password}\n"})
     yield json.dumps(password)

@@ -137,7 +137,7 @@ def test_a_login_is_stored_sealed(demo: Demo, database_url: str) -> None:
     ("source", "model", "rules", "reason"),
     [
         ("gst:videotestsrc ! appsink", None, "", "must not be a GStreamer pipeline"),
-        ("http://camera/video?user=a&password=pl4nted-s3cret", None, "", "secret in its query"),
+        ("http://camera/video?user=a&password=pl4nted-s3cret", None, "", "secret in its query or path"),
         ("synthetic:gate", "/models/mine.tflite", "", "model.name"),
         ("synthetic:gate", None, "[track]\nlost_s = 3.0", "track"),
         ("synthetic:gate", None, 'timezone = "Europe/Bucharest"\n' + RULES, None),

@@ -30,6 +30,8 @@ def test_redact_masks_user_info_in_urls(user: str, password: str) -> None:
         ("http://cam/v?X-Amz-Signature=abc&auth_token=def", f"http://cam/v?X-Amz-Signature={MASK}&auth_token={MASK}"),
         ("rtsps://a:b@one/x and rtsp://c:d@two/y", f"rtsps://{MASK}@one/x and rtsp://{MASK}@two/y"),
         ("mail me@example.org", "mail me@example.org"),
+        ("rtsp://cam/user=me_password=hunter2_channel=1.sdp?x", f"rtsp://cam/user=me_password={MASK}"),
+        ("rtsp://cam/pwd=hunter2&channel=1", f"rtsp://cam/pwd={MASK}&channel=1"),
         ("rtsp://me:p/w?#@rd@10.0.0.1:554/x: refused", f"rtsp://{MASK}@10.0.0.1:554/x: refused"),
         ("source_file rtsp:/me:p/w@10.0.0.1/x", f"source_file rtsp:/{MASK}@10.0.0.1/x"),
         ("http://camera:8080/a@b and me@c", "http://camera:8080/a@b and me@c"),
