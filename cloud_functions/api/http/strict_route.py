@@ -35,6 +35,8 @@ has read the whole request, the client gets a connection reset instead of the re
 MAX_KEYS = 500
 """Maximum number of keys of one JSON object. Each unknown key is an error of its own, and takes 50 µs of the server: a
 body has room for 600,000, and a log-in needs no permission."""
+MAX_KEYS_OF_BODY = 100_000
+"""The same for all objects of a body together: 10,000 patterns of a watch-list have 60,000."""
 _MAX_NAME = 100
 
 
@@ -67,7 +69,7 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         """Return the parsed body; raise the 422 Problem if an object repeats a key."""
-        return json.loads(await self.body(), object_pairs_hook=_object_without_repeated_keys)
+        return json.loads(await self.body(), object_pairs_hook=_ObjectReader())
 
 
 class StrictRoute(APIRoute):
@@ -122,15 +124,24 @@ def _unknown_parameters(names: list[str]) -> Problem:
     return Problem(422, "invalid-parameter", "; ".join(f"{name}: {UNKNOWN_PARAMETER}" for name in names), errors=errors)
 
 
-def _object_without_repeated_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MAX_KEYS:
-        raise invalid_parameter("body", f"holds an object with more than {MAX_KEYS} keys", location="body")
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise invalid_parameter(key[:_MAX_NAME], "is given more than once", location="body")
-        result[key] = value
-    return result
+class _ObjectReader:
+    """Makes the objects of one JSON body; raises the 422 Problem for a repeated key, and for too many keys."""
+
+    def __init__(self) -> None:
+        self._keys = 0
+
+    def __call__(self, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        self._keys += len(pairs)
+        if len(pairs) > MAX_KEYS:
+            raise invalid_parameter("body", f"holds an object with more than {MAX_KEYS} keys", location="body")
+        if self._keys > MAX_KEYS_OF_BODY:
+            raise invalid_parameter("body", f"holds more than {MAX_KEYS_OF_BODY} keys", location="body")
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in result:
+                raise invalid_parameter(key[:_MAX_NAME], "is given more than once", location="body")
+            result[key] = value
+        return result
 
 
 def _too_large() -> Problem:
