@@ -29,6 +29,7 @@ from cloud_functions.api.wiring import server_app
 from cloud_functions.settings import DatabaseSettings
 from shared.storage_keys import snapshot_object_key
 from tests.support.api_calls import NOON, events_each_minute, store, stored_event
+from tests.support.command_devices import store_device
 from tests.support.served_app import served_app
 from tests.support.users import PASSWORD, add_key, add_user
 from vedette.client import (
@@ -143,6 +144,41 @@ def test_cameras_are_managed(client: Client) -> None:
     with pytest.raises(ConflictError) as offline:
         client.cameras.test_connection("yard-0", timeout_s=1)
     assert offline.value.code in {"camera-without-device", "device-offline"}
+
+
+def test_users_keys_and_the_audit_log(client: Client, server: str, database_url: str) -> None:
+    """A user is created, chooses a password, is changed and deleted; a key works until it is revoked; all is logged."""
+    made = client.users.create({"username": "ben", "role": "viewer"})
+    client.choose_password(str(made["reset_token"]), "another long password")
+    with Client(server, username="ben", password="another long password", retries=FAST) as ben:
+        assert ben.me()["name"] == "ben"
+        with pytest.raises(PermissionDeniedError):
+            list(ben.users.list())
+    assert client.users.change("ben", {"role": "operator"})["role"] == "operator"
+    assert client.users.replace("ben", {"role": "viewer", "email": "ben@example.org"})["email"] == "ben@example.org"
+    assert client.users.reset_password("ben")["reset_token"]
+    assert [user["username"] for user in client.users.list(page_size=1)] == ["ana", "ben"]
+    assert [user["username"] for user in client.users.list(role="viewer")] == [client.users.get("ben")["username"]]
+    client.users.delete("ben")
+    key = client.api_keys.create("robot", ["devices:read"], expires_in_days=1)
+    assert [(one["id"], "key" in one) for one in client.api_keys.list(search="rob")] == [(key["id"], False)]
+    store_device(database_url, "gate-01", cameras=[])
+    store_device(database_url, "gate-02", status="offline", cameras=[])
+    with Client(server, api_key=key["key"], retries=FAST) as robot:
+        assert [one["device_id"] for one in robot.devices.list(page_size=1)] == ["gate-01", "gate-02"]
+        assert [one["device_id"] for one in robot.devices.list(status="offline")] == ["gate-02"]
+        assert robot.devices.get("gate-01")["status"] == "online"
+        client.api_keys.revoke(key["id"])
+        with pytest.raises(AuthenticationError):
+            robot.devices.get("gate-01")
+    assert client.devices.health_report()["devices"]["total"] == 2
+    with pytest.raises(NotFoundError):
+        client.devices.health_report("2026-01-01")
+    with pytest.raises(NotFoundError):
+        client.commands.get(str(uuid4()))
+    entries = list(client.audit.list(actor="ana", page_size=2))
+    assert len(entries) > 4
+    assert {entry["actor_name"] for entry in entries} == {"ana"}
 
 
 def test_snapshots_on_demand(client: Client, database_url: str, tmp_path: Path) -> None:

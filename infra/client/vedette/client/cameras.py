@@ -114,6 +114,14 @@ class Cameras:
         """Create a group. Raises ConflictError if the name is in use."""
         return self._session.json("POST", f"{PATH}/groups", body=group)["data"]
 
+    def get_group(self, group: str) -> GroupResponse:
+        """Return one group, by its id or its slug."""
+        return self._session.json("GET", f"{PATH}/groups/{quote(group, safe='')}")["data"]
+
+    def replace_group(self, group: str, content: GroupRequest) -> GroupResponse:
+        """Replace name, description and location of a group. Its slug stays."""
+        return self._session.json("PUT", f"{PATH}/groups/{quote(group, safe='')}", body=content)["data"]
+
     def delete_group(self, group: str) -> None:
         """Delete a group. Its cameras stay, in no group."""
         self._session.json("DELETE", f"{PATH}/groups/{quote(group, safe='')}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from vedette.client.administration import ApiKeys, Audit, Users
 from vedette.client.cameras import Cameras
+from vedette.client.devices import Commands, Devices
 from vedette.client.events import Events
 from vedette.client.plates import Plates, Watchlists
 from vedette.client.session import ApiKey, Login, Retries, Session
@@ -43,6 +45,11 @@ class Client:
         self.watchlists = Watchlists(self._session)
         self.cameras = Cameras(self._session)
         self.snapshots = Snapshots(self._session)
+        self.devices = Devices(self._session)
+        self.commands = Commands(self._session)
+        self.users = Users(self._session)
+        self.api_keys = ApiKeys(self._session)
+        self.audit = Audit(self._session)
 
     def health(self) -> HealthHealthResponse:
         """Return the state of the API and of the services it needs. Raises UnavailableError if the database is away."""
@@ -55,6 +62,11 @@ class Client:
     def change_password(self, current: str, new: str) -> None:
         """Replace the password of the user, which ends the user's other sessions."""
         self._session.json("PUT", "/api/auth/password", body={"current_password": current, "new_password": new})
+
+    def choose_password(self, reset_token: str, new: str) -> None:
+        """Choose the password of a new user, or of one whose password was reset. Needs no credentials."""
+        body = {"reset_token": reset_token, "new_password": new}
+        self._session.json("POST", "/api/auth/reset-password", body=body)
 
     def request(self, method: str, path: str, *, parameters: Mapping[str, Any] | None = None, body: Any = None) -> Any:
         """Return the JSON of any route, for those without a method of their own. The path begins with a slash."""

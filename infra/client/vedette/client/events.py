@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, TypedDict, Unpack
@@ -13,7 +13,14 @@ from vedette.client.downloads import Progress, download, write_body
 from vedette.client.errors import NotFoundError
 from vedette.client.paging import by_cursor
 from vedette.client.session import Session
-from vedette.client.types import DeleteEventResponse, EventResponse, EventStatisticsResponse
+from vedette.client.types import (
+    DeleteEventResponse,
+    DeleteEventsRequest,
+    DeleteEventsResponse,
+    EventResponse,
+    EventStatisticsResponse,
+    SignedUrlResponse,
+)
 
 PATH: Final = "/api/events"
 EventRef = int | str
@@ -53,6 +60,18 @@ class Events:
     def statistics(self, **conditions: Unpack[EventConditions]) -> EventStatisticsResponse:
         """Return exact totals by type and by camera."""
         return self._session.json("GET", f"{PATH}/stats", dict(conditions))
+
+    def recent(self, *, limit: int = 100) -> Sequence[EventResponse]:
+        """Return the newest events of all cameras."""
+        return self._session.json("GET", f"{PATH}/recent", {"limit": limit})["events"]
+
+    def delete_matching(self, conditions: DeleteEventsRequest) -> DeleteEventsResponse:
+        """Delete a batch of the events that meet the conditions; repeat while ``remaining`` is not 0."""
+        return self._session.json("POST", f"{PATH}/delete", body=conditions)
+
+    def snapshot_url(self, event: EventRef) -> SignedUrlResponse:
+        """Return an address from which anyone can load the snapshot until it expires."""
+        return self._session.json("GET", f"{PATH}/{event}/snapshot-url")
 
     def delete(self, event: EventRef, *, delete_snapshot: bool = False) -> DeleteEventResponse:
         """Delete one event, and its snapshot on request."""

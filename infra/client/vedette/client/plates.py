@@ -16,6 +16,7 @@ from vedette.client.types import (
     PatternResponse,
     PlateHistoryResponse,
     PlateStatisticsResponse,
+    WatchlistRequest,
     WatchlistResponse,
 )
 
@@ -71,6 +72,14 @@ class Watchlists:
         body = {"name": name, "description": description, "enabled": enabled}
         return self._session.json("POST", WATCHLISTS, body=body)
 
+    def get(self, watchlist_id: int) -> WatchlistResponse:
+        """Return one watch-list."""
+        return self._session.json("GET", f"{WATCHLISTS}/{watchlist_id}")
+
+    def replace(self, watchlist_id: int, content: WatchlistRequest) -> WatchlistResponse:
+        """Replace name, description and state; the patterns stay."""
+        return self._session.json("PUT", f"{WATCHLISTS}/{watchlist_id}", body=content)
+
     def delete(self, watchlist_id: int) -> None:
         """Delete a watch-list with its patterns."""
         self._session.json("DELETE", f"{WATCHLISTS}/{watchlist_id}")
@@ -82,3 +91,11 @@ class Watchlists:
     def patterns(self, watchlist_id: int) -> Iterator[PatternResponse]:
         """Yield the patterns in the order in which they were added."""
         return by_offset(self._session, f"{WATCHLISTS}/{watchlist_id}/patterns", "patterns", limit=1000)
+
+    def get_pattern(self, watchlist_id: int, pattern_id: int) -> PatternResponse:
+        """Return one pattern."""
+        return self._session.json("GET", f"{WATCHLISTS}/{watchlist_id}/patterns/{pattern_id}")
+
+    def delete_pattern(self, watchlist_id: int, pattern_id: int) -> None:
+        """Delete one pattern."""
+        self._session.json("DELETE", f"{WATCHLISTS}/{watchlist_id}/patterns/{pattern_id}")
