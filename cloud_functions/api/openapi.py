@@ -25,6 +25,7 @@ from cloud_functions.api.security.permissions import (
     required_permission,
     revealing_permission,
 )
+from cloud_functions.api.security.session_cookie import PLAIN_NAME, SECURE_NAME
 from cloud_functions.settings import DatabaseSettings
 
 DESCRIPTION: Final = """
@@ -102,8 +103,15 @@ _ENVELOPED_ACCESS_RESPONSES: Final = {
 _SECURITY_SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An access token of a user, or an API key."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SECURE_NAME,
+        "description": "The session of the dashboard, which `POST /api/session` begins. It counts only in requests from"
+        f" pages of this API. Over plain http its name is `{PLAIN_NAME}`.",
+    },
 }
-_SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"apiKey": []}, {}]
+_SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"apiKey": []}, {"session": []}, {}]
 """``{}``: without credentials, where the deployment allows it."""
 _ENVELOPED_BODY_RESPONSES: Final = {
     status: error_description(response["description"]) for status, response in _BODY_PROBLEM_RESPONSES.items()

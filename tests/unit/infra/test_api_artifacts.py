@@ -94,3 +94,17 @@ def test_the_wheel_has_the_client_under_its_name(tmp_path: Path) -> None:
     assert names.count("vedette/client/client.py") == 1
     assert "vedette/py.typed" in names
     assert [name for name in names if name.startswith("infra/client")] == []
+
+
+def test_the_document_names_every_way_to_be_known(document: Mapping[str, Any]) -> None:
+    """Access token or key, key in its header, and the session cookie, in each operation that needs a permission."""
+    schemes = document["components"]["securitySchemes"]
+    assert {name: scheme.get("in") for name, scheme in schemes.items()} == {
+        "bearer": None,
+        "apiKey": "header",
+        "session": "cookie",
+    }
+    assert schemes["session"]["name"] == "__Host-vedette"
+    for operation in (one for path in document["paths"].values() for one in path.values()):
+        given = {name for scheme in operation.get("security", ()) for name in scheme}
+        assert given == (set(schemes) if "x-permission" in operation else set()), operation["operationId"]
