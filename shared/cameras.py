@@ -268,9 +268,12 @@ def slug_of(name: str, *, fallback: str = "camera") -> str:
     return slug if is_slug(slug) else f"{fallback}-{slug}"
 
 
-def free_slug(slug: str, is_taken: Callable[[str], bool]) -> str:
-    """Return ``slug``, or the first of ``slug-2``, ``slug-3`` … that is not taken."""
-    candidate, number = slug, 1
+def free_slug(slug: str, is_taken: Callable[[str], bool], *, first: int = 1) -> str:
+    """Return ``slug``, or the first of ``slug-2``, ``slug-3`` … that is not taken.
+
+    ``first`` is where to begin, for a caller that knows that all before it are taken.
+    """
+    candidate, number = slug if first < 2 else f"{slug}-{first}", first
     while is_taken(candidate):
         number += 1
         candidate = f"{slug}-{number}"

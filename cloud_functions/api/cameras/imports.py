@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
@@ -58,6 +58,8 @@ class _Import:
     request: ImportRequest
     known: KnownCameras
     scope: CameraScope | None
+    numbers: dict[str, int] = field(default_factory=dict[str, int])
+    """The number of the last slug of each name: thousands of names in another script all become ``camera-N``."""
 
 
 def import_rows(
@@ -102,15 +104,21 @@ def _import_row(run: _Import, row: ImportRow) -> RowReport:
 def _create(run: _Import, row: ImportRow, camera: CameraRequest) -> RowReport:
     camera_id = _new_id()
     fields = new_fields(run.deps, run.connection, camera, camera_id=camera_id, scope=run.scope)
-    wanted = camera.slug or free_slug(slug_of(camera.name), run.known.slugs.__contains__)
-    try:  # without the scope: ``known`` has the slugs that its cameras cannot have
-        slug = create_camera(run.connection, camera_id, fields, slug=wanted, exact=camera.slug is not None)
-    except SlugTakenError:  # by a camera that was created since
+    wanted = camera.slug or _free_slug(run, slug_of(camera.name))
+    try:  # without the scope and exactly: ``known`` has all slugs that its cameras cannot have
+        slug = create_camera(run.connection, camera_id, fields, slug=wanted, exact=True)
+    except SlugTakenError:  # by a camera that was created since, past the lock
         return _failed(row, "slug", "another camera has this slug")
     except UnknownGroupError:
         raise unknown_group() from None
     run.known.add(slug=slug, name=camera.name, address=fields.rtsp_url)
     return RowReport(row.number, row.name, "created", id=str(camera_id), slug=slug, device_id=fields.device_id)
+
+
+def _free_slug(run: _Import, slug: str) -> str:
+    chosen = free_slug(slug, run.known.slugs.__contains__, first=run.numbers.get(slug, 1))
+    run.numbers[slug] = 1 if chosen == slug else int(chosen.rpartition("-")[2])
+    return chosen
 
 
 def _devices(connection: Connection, rows: Sequence[ImportRow]) -> set[str]:
