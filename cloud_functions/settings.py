@@ -27,6 +27,7 @@ OBSOLETE_VARIABLES: Final[Mapping[str, str]] = {
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
+_DATABASE_VARIABLES: Final = ("DATABASE_URL", "DATABASE_SECRET_ARN", "DATABASE_IAM_AUTH")
 _NOT_IN_HOST: Final = re.compile(r"[^0-9A-Za-z._:-]")
 
 
@@ -239,6 +240,15 @@ class FanoutSettings:
     """Capped Redis stream that receives every event in addition to the channels; None: no stream."""
     redis_stream_length: int = 100_000
     """Approximate number of events that the stream keeps. Raising it takes more Redis memory."""
+    database: DatabaseSettings | None = None
+    """The database with the webhooks; None if no variable names one."""
+    master_key: str | None = None
+    """``kms:KEY`` or ``file:PATH``: wraps the secrets that sign deliveries to webhooks."""
+    webhook_networks: str = ""
+    """Networks with private addresses that webhooks may reach, such as ``10.0.0.0/8, 192.168.1.0/24``, also over plain
+    http. Without it they reach public addresses over https only. Link-local addresses are never reached."""
+    webhooks_in_background: bool = False
+    """Whether deliveries go on after an invocation has ended. Not for Lambda, which freezes the process then."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -249,6 +259,10 @@ class FanoutSettings:
             redis_channel=env.text("REDIS_CHANNEL_NAME", "events"),
             redis_stream=env.optional("REDIS_STREAM"),
             redis_stream_length=env.whole("REDIS_STREAM_LENGTH", 100_000, least=1, most=100_000_000),
+            database=DatabaseSettings.from_environment(env) if any(map(env.optional, _DATABASE_VARIABLES)) else None,
+            master_key=env.optional("PLATE_MASTER_KEY"),
+            webhook_networks=env.text("WEBHOOK_ALLOWED_NETWORKS", ""),
+            webhooks_in_background=env.flag("WEBHOOKS_IN_BACKGROUND", default=False),
         )
 
 

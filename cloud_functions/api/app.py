@@ -43,6 +43,8 @@ from cloud_functions.api.snapshots import routes as snapshots
 from cloud_functions.api.users import key_routes, login_routes, session_routes, user_routes
 from cloud_functions.api.users import routes as users
 from cloud_functions.api.watchlists import routes as watchlists
+from cloud_functions.api.webhooks import delivery_routes as webhook_deliveries
+from cloud_functions.api.webhooks import routes as webhooks
 from shared import __version__
 
 MOUNTS = ("/api", "/api/v1")
@@ -72,6 +74,8 @@ _ENVELOPED_ROUTERS = (
     user_routes.router,
     key_routes.router,
     audit_routes.router,
+    webhooks.router,
+    webhook_deliveries.router,
 )
 """The same for the routers whose responses and errors are in the envelope."""
 _DEVICES_PATH = f"{MOUNTS[1]}{devices.router.prefix}"

@@ -20,6 +20,7 @@ from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.device_commands import CommandPublisher
 from cloud_functions.device_configuration import ConfigurationSender
 from cloud_functions.privacy.camera_passwords import CameraPasswords
+from cloud_functions.privacy.webhook_secrets import WebhookSecrets
 from cloud_functions.snapshot_store import SnapshotStore
 from shared.clock import Clock
 
@@ -46,6 +47,7 @@ class Dependencies:
     limits: Limits
     plate_access: PlateAccess = field(default_factory=PlateAccess)
     camera_passwords: CameraPasswords = field(default_factory=CameraPasswords)
+    webhook_secrets: WebhookSecrets = field(default_factory=WebhookSecrets)
     replies: ReplySignals = field(default_factory=PolledReplySignals)
     tokens: AccessTokens | None = None
     """Access tokens of users; None if the gateway authorizes callers."""

@@ -75,6 +75,11 @@ TAGS: Final = [
         "description": "Users, API keys and the audit log. Responses and errors are in the envelope, as those of"
         " cameras are.",
     },
+    {
+        "name": "Webhooks",
+        "description": "Receivers to which events are sent over HTTP, and the log of deliveries. Responses and errors"
+        " are in the envelope.",
+    },
     {"name": "Health", "description": "Status of the API and the services it depends on."},
 ]
 

@@ -62,6 +62,11 @@ _VALUES: Final[Mapping[str, Any]] = {
 _BODIES: Final[Mapping[str, Any]] = {
     "add_patterns": {"patterns": [{"kind": "exact", "pattern": "ABC123", "reason": "reported stolen"}]},
     "create_camera": {"name": "Front Door", "rtsp_url": "rtsp://192.168.1.100:8554/stream", "is_active": True},
+    "create_webhook": {
+        "name": "door controller",
+        "url": "https://receiver.example/events",
+        "filter": {"event_type": "anpr", "camera_id": "front-door"},
+    },
     "delete_events": {"camera_id": "front-door", "end_time": "2026-01-01T00:00:00Z"},
     "import_cameras": {
         "format": "csv",

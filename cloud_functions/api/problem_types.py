@@ -67,8 +67,10 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "group-not-found": ProblemType(404, "The camera group does not exist."),
         "user-not-found": ProblemType(404, "The user does not exist."),
         "key-not-found": ProblemType(404, "The API key does not exist."),
+        "webhook-not-found": ProblemType(404, "The webhook does not exist."),
+        "delivery-not-found": ProblemType(404, "The webhook has no delivery with this id."),
         "method-not-allowed": ProblemType(405, "The path does not support the method. See `Allow`."),
-        "name-taken": ProblemType(409, "Another watch-list, camera group, user or API key has this name."),
+        "name-taken": ProblemType(409, "Another watch-list, camera group, user, API key or webhook has this name."),
         "last-admin": ProblemType(409, "The change would leave no active admin who is not limited to camera groups."),
         "slug-taken": ProblemType(409, "Another camera has this slug."),
         "camera-without-device": ProblemType(409, "No device runs the camera: its `device_id` is not set."),
@@ -76,6 +78,11 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "no-password-key": ProblemType(
             409, "A camera password cannot be stored, because `PLATE_MASTER_KEY` is not set on the API."
         ),
+        "no-webhook-key": ProblemType(
+            409, "The secret of a webhook cannot be stored, because `PLATE_MASTER_KEY` is not set on the API."
+        ),
+        "too-many-webhooks": ProblemType(409, "The deployment has as many webhooks as it may have."),
+        "webhook-disabled": ProblemType(409, "The webhook is disabled, so nothing is delivered to it."),
         "camera-inactive": ProblemType(409, "The camera is switched off."),
         "several-cameras": ProblemType(409, "The path names a device with several cameras. Name the camera."),
         "changed-meanwhile": ProblemType(

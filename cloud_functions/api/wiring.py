@@ -49,6 +49,7 @@ from cloud_functions.observability import configure_server_logging
 from cloud_functions.plates.master_keys import master_keys
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.privacy.vault import PlateVault
+from cloud_functions.privacy.webhook_secrets import WebhookSecrets
 from cloud_functions.settings import Environment, warn_of_obsolete_variables
 from cloud_functions.snapshot_store import S3SnapshotStore
 from shared.clock import Clock, SystemClock
@@ -138,6 +139,7 @@ def _app(
         ),
         plate_access=plate_access,
         camera_passwords=CameraPasswords(master_keys=keys),
+        webhook_secrets=WebhookSecrets(master_keys=keys),
         tokens=tokens,
         session_over_http=settings.session_over_http,
         limits_rates=tokens is not None and settings.rate_limit is not None,

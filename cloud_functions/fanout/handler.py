@@ -1,6 +1,7 @@
 """Entry point and composition root of the fan-out function: ``cloud_functions.fanout.handler.handler``.
 
-Each target has its own function and queue with this code; ``FANOUT_TARGET`` selects the target.
+Each target has its own function and queue with this code; ``FANOUT_TARGET`` selects the target. A schedule may invoke a
+function with ``REPEAT_EVENT``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloud_functions.fanout.messages import read_deliveries
-from cloud_functions.fanout.targets import Target, build_target
+from cloud_functions.fanout.targets import REPEAT_EVENT, Target, build_target
 from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
 from cloud_functions.settings import Environment, FanoutSettings, warn_of_obsolete_variables
 
@@ -31,6 +32,9 @@ class Fanout:
 
         SQS delivers those again a few times, then moves them to the dead-letter queue.
         """
+        if event == REPEAT_EVENT:
+            self._target.deliver([])
+            return {"batchItemFailures": []}
         deliveries, unreadable = read_deliveries(event)
         if unreadable:
             log.warning("%d messages on the queue are not events", len(unreadable))

@@ -19,6 +19,7 @@ from cloud_functions.db.devices.gaps import claim_due_gaps, give_up_old_gaps, re
 from cloud_functions.db.devices.outages import purge_old_outages
 from cloud_functions.db.maintenance.purge import TABLES_WITH_ZERO_COUNTS, purge_old_gaps, purge_zero_counts
 from cloud_functions.db.stalled_sessions import terminate_stalled_copies
+from cloud_functions.db.webhooks.log import purge_excess_deliveries, purge_old_deliveries
 from cloud_functions.device_commands import request_resends
 from cloud_functions.maintenance.tasks.audit import remove_old_audit_entries
 from cloud_functions.maintenance.tasks.camera_snapshots import (
@@ -43,10 +44,13 @@ log = logging.getLogger(__name__)
 
 DAY_S: Final = 86_400.0
 MINUTE_S: Final = 60.0
+HOUR_S: Final = 3600.0
 _CLOSED_GAPS_KEPT: Final = timedelta(days=90)
 _HEALTH_KEPT: Final = timedelta(days=30)
 _OUTAGES_KEPT: Final = timedelta(days=90)
 _COMMANDS_KEPT: Final = timedelta(days=30)
+_DELIVERIES_KEPT: Final = timedelta(days=3)
+_DELIVERIES_OF_WEBHOOK: Final = 10_000
 _STALLED_AFTER_S: Final = 60.0
 
 
@@ -120,6 +124,16 @@ def delete_old_outages(context: MaintenanceContext) -> int:
     return in_batches(context, partial(purge_old_outages, older_than=_OUTAGES_KEPT, limit=ROWS_PER_DELETE))
 
 
+def delete_old_deliveries(context: MaintenanceContext) -> int:
+    """Delete finished deliveries to webhooks that are older than three days, and all whose event was deleted."""
+    return in_batches(context, partial(purge_old_deliveries, older_than=_DELIVERIES_KEPT, limit=ROWS_PER_DELETE))
+
+
+def delete_excess_deliveries(context: MaintenanceContext) -> int:
+    """Delete the finished deliveries of each webhook that are not among its newest 10,000; return how many."""
+    return in_batches(context, partial(purge_excess_deliveries, kept=_DELIVERIES_OF_WEBHOOK, limit=ROWS_PER_DELETE))
+
+
 TASKS: Final[Mapping[str, Task]] = {
     "partitions": Task(
         (Step("default", empty_default_partition), Step("ahead", make_months_ahead)),
@@ -161,6 +175,11 @@ TASKS: Final[Mapping[str, Task]] = {
     ),
     "pictures": Task(
         (Step("unshown", partial(remove_pictures, late=False)),), expression="rate(1 minute)", every_s=MINUTE_S
+    ),
+    "webhooks": Task(
+        (Step("old", delete_old_deliveries), Step("excess", delete_excess_deliveries)),
+        expression="rate(1 hour)",
+        every_s=HOUR_S,
     ),
     "report": Task((Step("store", store_report),), expression="cron(0 4 * * ? *)", every_s=DAY_S),
     "devices": Task(

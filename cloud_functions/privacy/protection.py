@@ -21,6 +21,7 @@ from cloud_functions.plates.site_key import SiteKey
 from cloud_functions.privacy.camera_passwords import rewrap_camera_keys
 from cloud_functions.privacy.sealing import seal_row, token_in
 from cloud_functions.privacy.vault import PlateVault
+from cloud_functions.privacy.webhook_secrets import rewrap_webhook_secrets
 from shared.errors import ConfigurationError, PermanentError
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Protection:
             return add_key(connection, site_id, wrapped)
 
     def rewrap(self, *, old: MasterKeys) -> int:
-        """Unwrap all keys, of sites and of camera passwords, with ``old`` and wrap them with the current master key.
+        """Unwrap all keys, of sites, camera passwords and webhooks, with ``old``, and wrap them with the current one.
 
         Return how many.
         """
@@ -70,8 +71,9 @@ class Protection:
             for stored in keys:
                 data_key = old.unwrap(stored.key, stored.site_id)
                 rewrap_key(connection, stored.key_id, self._master_keys.wrap(data_key, stored.site_id))
-            of_cameras = rewrap_camera_keys(connection, old=old, new=self._master_keys)
-        return len(keys) + of_cameras
+            others = rewrap_camera_keys(connection, old=old, new=self._master_keys)
+            others += rewrap_webhook_secrets(connection, old=old, new=self._master_keys)
+        return len(keys) + others
 
     def destroy(self, site_id: str) -> int:
         """Delete the site's keys and return how many; its stored plates can never be read again.

@@ -44,6 +44,8 @@ _PORT_FREE_TIMEOUT_S = 2.0
 _START_ATTEMPTS = 3
 _SNAPSHOT_RETENTION_DAYS = "90"
 """Days, the default of the template's bucket; 0 keeps snapshots forever."""
+_PRIVATE_NETWORKS = "127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7"
+"""What webhooks reach besides public addresses: receivers on this machine and on its network."""
 
 
 @dataclass(slots=True)
@@ -265,6 +267,8 @@ class Stack:
             "ENABLE_SNAPSHOTS": "",
             "SNAPSHOT_RETENTION_DAYS": os.environ.get("SNAPSHOT_RETENTION_DAYS", _SNAPSHOT_RETENTION_DAYS),
             "PLATE_MASTER_KEY": master_key_setting(self._state),
+            "WEBHOOK_ALLOWED_NETWORKS": os.environ.get("WEBHOOK_ALLOWED_NETWORKS", _PRIVATE_NETWORKS),
+            "WEBHOOKS_IN_BACKGROUND": "true",
             "DEAD_LETTER_QUEUE_URL": resources.queue_url(self.urls["aws"], resources.DEAD_LETTER_QUEUE),
             "POWERTOOLS_TRACE_DISABLED": "true",
             "POWERTOOLS_SERVICE_NAME": "vedette-local",

@@ -59,6 +59,11 @@ FUNCTIONS: Final = {
         requirements="requirements/lambda-fanout.txt",
         parts=(*_COMMON, "cloud_functions/settings.py", "cloud_functions/fanout"),
     ),
+    "webhooks": FunctionCode(  # fan-out with the target that needs the database and the master key
+        handler="cloud_functions.fanout.handler",
+        requirements="requirements/lambda-ingest.txt",
+        parts=(*_WITH_PRIVACY, "cloud_functions/fanout"),
+    ),
     "api": FunctionCode(
         handler="cloud_functions.api.handler",
         requirements="requirements/lambda-api.txt",

@@ -1,5 +1,6 @@
 """The functions' artefacts are complete, minimal and compiled. Libraries are taken from the test environment."""
 
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import re
@@ -21,6 +22,7 @@ BUILDABLE = [name for name in FUNCTIONS if name != "api" or packaged_assets() is
 FOREIGN = {
     "ingest": ["fastapi", "redis", "mangum"],
     "fanout": ["psycopg", "fastapi", "mangum"],
+    "webhooks": ["fastapi", "redis", "mangum"],
     "api": ["redis"],
     "maintenance": ["fastapi", "redis", "mangum"],
 }
@@ -61,7 +63,7 @@ def test_an_artefact_contains_exactly_what_its_handler_needs(name: str, tmp_path
         "object_storage",
         "plates",
         "privacy",
-        name,
+        FUNCTIONS[name].handler.split(".")[1],
     }
     assert not (folder / "cloud_functions/db/migrations").exists()
     assert not (folder / "cloud_functions/ingest/kafka").exists()
@@ -100,7 +102,7 @@ def test_an_environment_that_differs_from_the_lock_is_an_error(tmp_path: Path, m
 
 def test_an_unknown_function_lists_the_known_ones() -> None:
     """The error lists the choices."""
-    with pytest.raises(ConfigurationError, match="ingest, fanout, api, maintenance"):
+    with pytest.raises(ConfigurationError, match="ingest, fanout, webhooks, api, maintenance"):
         function_code("nothing")
 
 

@@ -32,6 +32,7 @@ from cloud_functions.api.security.user_authorizer import OidcAuthorizer, UserAut
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher
 from cloud_functions.privacy.camera_passwords import CameraPasswords
+from cloud_functions.privacy.webhook_secrets import WebhookSecrets
 from cloud_functions.settings import DatabaseSettings
 from cloud_functions.snapshot_store import SnapshotStore, StoredImage
 from shared.clock import Clock, SystemClock
@@ -55,6 +56,8 @@ PLACEHOLDERS = {
     "pattern": "1",
     "user": "ana",
     "key": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
+    "webhook": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
+    "delivery": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
 }
 """A valid value for each path parameter."""
 
@@ -233,6 +236,7 @@ def lambda_api(
     root_path: str = "",
     plate_access: PlateAccess | None = None,
     camera_passwords: CameraPasswords | None = None,
+    webhook_secrets: WebhookSecrets | None = None,
     commands: CommandPublisher | None = None,
     tokens: AccessTokens | None = None,
     anonymous_role: Role | None = None,
@@ -264,6 +268,7 @@ def lambda_api(
         limits=limits,
         plate_access=plate_access or PlateAccess(),
         camera_passwords=camera_passwords or CameraPasswords(),
+        webhook_secrets=webhook_secrets or WebhookSecrets(),
         tokens=tokens,
         limits_rates=limiter is not None,
         audit=None if tokens is None else AuditTrail(database, plate_access or PlateAccess()),

@@ -17,6 +17,10 @@ from cloud_functions.db.cameras.changes import create_camera
 from cloud_functions.db.cameras.groups import GroupFields, create_group
 from cloud_functions.db.cameras.record import CameraFields
 from cloud_functions.db.watchlists import NewPattern, add_patterns, create_watchlist
+from cloud_functions.db.webhooks.changes import create_webhook
+from cloud_functions.db.webhooks.log import add_test
+from cloud_functions.db.webhooks.record import WebhookFields
+from cloud_functions.plates.master_keys import WrappedKey
 from shared.storage_keys import image_object_keys, snapshot_key
 from tests.support.api_calls import NOON, store, stored_event
 from tests.support.command_devices import store_device
@@ -64,6 +68,8 @@ class GroupedCamera:
     """Id of a requested snapshot of the camera, with an image."""
     device: str
     """Its device. That of ``north`` also has the camera ``southern-loose``, which no group has."""
+    webhook: UUID
+    """Id of a webhook that is limited to the group, with one delivery, whose id is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +137,17 @@ def _grouped(url: str, name: str, plate: str, images: dict[str, bytes]) -> Group
         key = snapshot_key(camera_id=slug, event_type="snapshot", timestamp=NOON, extension="jpg")
         image, thumbnail = image_object_keys(f"{name}-device", key)
         connection.execute(_SNAPSHOT, [snapshot, camera_id, slug, f"{name}-device", image, thumbnail])
+        webhook = uuid4()
+        hook = WebhookFields(
+            name=f"{name} hook", url=f"https://{name}.example/", filter={}, groups=[name], enabled=True
+        )
+        create_webhook(connection, webhook, hook, WrappedKey(b"wrapped", "file:1"))
+        add_test(connection, webhook, webhook, "{}")
     images |= {image: b"jpeg", thumbnail: b"jpeg"}
     event, event_id = _events(url, slug, plate, images)
-    return GroupedCamera(name, group_id, slug, camera_id, event, event_id, plate, command, snapshot, f"{name}-device")
+    return GroupedCamera(
+        name, group_id, slug, camera_id, event, event_id, plate, command, snapshot, f"{name}-device", webhook
+    )
 
 
 def _events(url: str, camera: str, plate: str, images: dict[str, bytes]) -> tuple[int, str]:

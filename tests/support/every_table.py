@@ -48,6 +48,8 @@ _CHECKED: Final = {
     ("users", "email"): "'filled@example.org'",
     ("watchlist_patterns", "kind"): "'exact'",
     ("watchlist_patterns", "max_distance"): "NULL",
+    ("webhook_deliveries", "status"): "'pending'",
+    ("webhooks", "disabled_reason"): "'failing'",
 }
 """Values of columns that take no others. A new CHECK constraint fails the insert, which names it."""
 

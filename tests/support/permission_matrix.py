@@ -34,6 +34,8 @@ from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.api.security.user_authorizer import UserAuthorizer
 from cloud_functions.db.connect import connect_to
 from cloud_functions.db.types import Connection
+from cloud_functions.plates.master_keys import WrappedKey
+from cloud_functions.privacy.webhook_secrets import WebhookSecrets
 from shared.clock import SystemClock
 from tests.support.api_calls import PLACEHOLDERS, Answer, ApiCalls, FakeSnapshots, database_at, lambda_api
 from tests.support.camera_groups import OWN, GroupedCamera, TwoGroups, fill_two_groups
@@ -61,6 +63,9 @@ BODIES: Final[dict[str, Body]] = {
     "create_watchlist": lambda _: {"name": "new"},
     "change_watchlist": lambda _: {"name": "new"},
     "add_patterns": lambda _: {"patterns": [{"kind": "exact", "pattern": "AB12"}]},
+    "create_webhook": lambda side: {"name": "new", "url": "https://new.example/", "groups": [side.group]},
+    "replace_webhook": lambda side: {"name": "new", "url": "https://new.example/", "groups": [side.group]},
+    "rotate_webhook_secret": lambda _: {"overlap_s": 60},
     "change_password": lambda _: {"current_password": "a wrong password", "new_password": "another long password"},
 }
 """The body of each operation that has one, for an object of a group."""
@@ -122,6 +127,21 @@ class KeptSnapshots(FakeSnapshots):
         pass
 
 
+class PlainMasterKeys:
+    """Master keys that wrap nothing."""
+
+    def new_key(self, site_id: str) -> tuple[bytes, WrappedKey]:
+        key = bytes(32)
+        return key, self.wrap(key, site_id)
+
+    def wrap(self, data_key: bytes, site_id: str) -> WrappedKey:
+        return WrappedKey(data_key, f"plain:{site_id}")
+
+    def unwrap(self, key: WrappedKey, site_id: str) -> bytes:
+        assert key.wrapped_by == f"plain:{site_id}"
+        return key.wrapped
+
+
 class Matrix:
     """The application, its objects and its callers."""
 
@@ -130,7 +150,12 @@ class Matrix:
         tokens = AccessTokens(clock=SystemClock())
         self._callers = {caller.name: caller for caller in _callers(url, tokens)}
         database = RolledBackDatabase(url)
-        handler, dependencies = lambda_api(url, tokens=tokens, snapshots=KeptSnapshots(dict(self.objects.images)))
+        handler, dependencies = lambda_api(
+            url,
+            tokens=tokens,
+            snapshots=KeptSnapshots(dict(self.objects.images)),
+            webhook_secrets=WebhookSecrets(master_keys=PlainMasterKeys()),
+        )
         handler.close()
         self.dependencies = replace(
             dependencies, database=database, authorizer=UserAuthorizer(database=database, tokens=tokens)
@@ -189,6 +214,8 @@ def own_values(objects: TwoGroups, side: GroupedCamera) -> dict[str, str]:
         "device_id": side.camera,
         "device": side.device,
         "snapshot_id": str(side.snapshot),
+        "webhook": str(side.webhook),
+        "delivery": str(side.webhook),
     }
 
 

@@ -38,6 +38,8 @@ Permission = Literal[
     "users:write",
     "plates:reveal",
     "audit:read",
+    "webhooks:read",
+    "webhooks:write",
     "account:read",
     "account:write",
 ]
@@ -61,6 +63,8 @@ PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
         "users:write": "Create, change and delete users; reset passwords; create and revoke API keys.",
         "plates:reveal": "Read the plates of protected sites, and search them by prefix or similarity.",
         "audit:read": "Read the audit log: who did or viewed what.",
+        "webhooks:read": "List and read webhooks, without their secrets, and the log of their deliveries.",
+        "webhooks:write": "Register, change and delete webhooks; rotate their secrets; send tests; deliver again.",
         "account:read": "Read who the caller is, and the caller's permissions.",
         "account:write": "Change the caller's own password.",
     }

@@ -37,6 +37,7 @@ _BY_SLUG: Final = "g.slug = %(ref)s"
 # Another group may get the slug later, and must not inherit who is limited to it.
 _FORGET_IN_USERS: Final = "UPDATE users SET groups = array_remove(groups, %(slug)s) WHERE %(slug)s = ANY (groups)"
 _FORGET_IN_KEYS: Final = "UPDATE api_keys SET groups = array_remove(groups, %(slug)s) WHERE %(slug)s = ANY (groups)"
+_FORGET_IN_WEBHOOKS: Final = "UPDATE webhooks SET groups = array_remove(groups, %(slug)s) WHERE %(slug)s = ANY (groups)"
 _MAX_ATTEMPTS: Final = 20
 
 
@@ -107,7 +108,7 @@ def replace_group(connection: Connection, group_id: UUID, given: GroupFields) ->
 def delete_group(connection: Connection, group_id: UUID) -> int:
     """Delete a locked group and return the number of its cameras, which stay and are then in no group.
 
-    Users and API keys that are limited to the group lose it, and stay limited.
+    Users, API keys and webhooks that are limited to the group lose it, and stay limited.
     """
     freed = connection.execute(
         "UPDATE cameras SET group_id = NULL, config_version = config_version + 1, updated_at = now()"
@@ -117,6 +118,7 @@ def delete_group(connection: Connection, group_id: UUID) -> int:
     for (slug,) in connection.execute("DELETE FROM camera_groups WHERE id = %s RETURNING slug", [group_id]).fetchall():
         connection.execute(_FORGET_IN_USERS, {"slug": slug})
         connection.execute(_FORGET_IN_KEYS, {"slug": slug})
+        connection.execute(_FORGET_IN_WEBHOOKS, {"slug": slug})
     return freed
 
 

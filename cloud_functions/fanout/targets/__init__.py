@@ -19,7 +19,10 @@ class Target(Protocol):
     """Delivers events at least once."""
 
     def deliver(self, deliveries: Sequence[Delivery]) -> set[str]:
-        """Deliver; return the ids of the messages that failed and must be delivered again."""
+        """Deliver; return the ids of the messages that failed and must be delivered again.
+
+        An empty batch delivers what the target itself keeps for a retry, if it keeps anything.
+        """
         ...
 
 
@@ -29,13 +32,23 @@ class TargetEntry(NamedTuple):
     builder: str
     """``module:function``, which returns the target for its settings. Only the function of that target imports it."""
     variable: str
-    """The environment variable with the address of the receiver. The one-machine stack runs a target if it is set."""
+    """The environment variable that the target requires. The one-machine stack runs a target if it is set."""
+    function: str = "fanout"
+    """The function's row in the packaging table: its libraries."""
+    repeats: bool = False
+    """Whether a schedule also invokes the function with an empty batch (``REPEAT_EVENT``), for retries."""
 
 
 TARGETS: Final[Mapping[str, TargetEntry]] = {
     "redis": TargetEntry("cloud_functions.fanout.targets.redis:build", variable="REDIS_URL"),
+    "webhook": TargetEntry(
+        "cloud_functions.fanout.targets.webhook:build", variable="PLATE_MASTER_KEY", function="webhooks", repeats=True
+    ),
 }
 """By name, which is the value of ``FANOUT_TARGET``."""
+
+REPEAT_EVENT: Final[Mapping[str, str]] = {"task": "repeat"}
+"""What a schedule invokes the function of a target with that ``repeats``. The template has the same JSON."""
 
 
 def build_target(settings: FanoutSettings) -> Target:

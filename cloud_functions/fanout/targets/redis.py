@@ -46,6 +46,8 @@ class RedisTarget:
         self._stream_length = stream_length
 
     def deliver(self, deliveries: Sequence[Delivery]) -> set[str]:
+        if not deliveries:
+            return set()
         from redis.exceptions import RedisError
 
         pipeline = self._client.pipeline(transaction=False)

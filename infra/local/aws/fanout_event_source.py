@@ -1,14 +1,18 @@
 """The event source mapping of the fan-out function: takes messages from a queue and invokes the function with them.
 
+For a target that repeats its deliveries itself, it also takes the place of the schedule that does this on AWS.
+
 Messages that fail repeatedly (Redis is down for minutes, a message is unreadable) are moved to the queue's dead-letter
 queue, as on AWS. The events themselves are stored in PostgreSQL.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from infra.local.aws.queue_file import QueueFile
 from infra.local.aws.sqs_event import QueueMessage, failed_ids, sqs_event
@@ -22,16 +26,29 @@ _HIDDEN_S = 60.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 _MAX_RECEIVES = 30  # about four minutes
+_REPEAT_EVERY_S = 2.0
+"""More often than on AWS, because an invocation costs nothing here."""
 
 
 class FanoutEventSourceMapping:
     """Invokes the function with batches; deletes delivered messages and retries failed ones with a backoff."""
 
-    def __init__(self, *, queues: QueueFile, queue: str, dead_queue: str, invoke: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self,
+        *,
+        queues: QueueFile,
+        queue: str,
+        dead_queue: str,
+        invoke: Callable[[bytes], bytes],
+        repeat_event: Mapping[str, str] | None = None,
+    ) -> None:
+        """``repeat_event``: what a schedule invokes the function with; None without one."""
         self._queues = queues
         self._queue = queue
         self._dead_queue = dead_queue
         self._invoke = invoke
+        self._repeat_event = repeat_event
+        self._repeat_due_s = 0.0
         self._faults = FaultLog(log)
 
     def run(self, stopped: threading.Event) -> None:
@@ -50,6 +67,7 @@ class FanoutEventSourceMapping:
         """Wait up to ``wait_s`` for messages and process one batch."""
         messages = self._queues.take(self._queue, most=_MAX_BATCH, hidden_s=_HIDDEN_S, wait_s=wait_s)
         if not messages:
+            self._repeat()
             return
         try:
             failed = failed_ids(self._invoke(sqs_event(self._queue, messages)), messages)
@@ -61,6 +79,16 @@ class FanoutEventSourceMapping:
             failed = {message.message_id for message in messages}
         self._queues.delete(message.receipt_handle for message in messages if message.message_id not in failed)
         self._put_back([message for message in messages if message.message_id in failed])
+
+    def _repeat(self) -> None:
+        """Invoke the function with the schedule's event if that is due. A batch of messages has the same effect."""
+        if self._repeat_event is None or time.monotonic() < self._repeat_due_s:
+            return
+        self._repeat_due_s = time.monotonic() + _REPEAT_EVERY_S
+        try:
+            self._invoke(json.dumps(dict(self._repeat_event)).encode())
+        except TransientError as error:
+            log.warning("repeating deliveries of %s failed: %s", self._queue, error)
 
     def _put_back(self, left: Sequence[QueueMessage]) -> None:
         dead = [message for message in left if message.receive_count >= _MAX_RECEIVES]

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cloud_functions.fanout.targets import TARGETS
+from cloud_functions.fanout.targets import REPEAT_EVENT, TARGETS
 from infra.local.aws.fanout_event_source import FanoutEventSourceMapping
 from infra.local.aws.ingest_queue import run_ingest_queue
 from infra.local.aws.lambda_function import LambdaFunction
@@ -115,16 +115,21 @@ def _deliver(target: str, queues: QueueFile, state: Path, stopped: threading.Eve
 
 
 def _run_fanout(target: str, queues: QueueFile, state: Path, stopped: threading.Event) -> None:
+    entry = TARGETS[target]
     function = LambdaFunction(
         name=f"fanout-{target}",
-        handler=FUNCTIONS["fanout"].entry_point,
+        handler=FUNCTIONS[entry.function].entry_point,
         environment={"FANOUT_TARGET": target},
         folder=state,
     )
     function.start()
     queue = FANOUT_QUEUES[target]
     mapping = FanoutEventSourceMapping(
-        queues=queues, queue=queue, dead_queue=dead_letter_queue(queue), invoke=function.invoke
+        queues=queues,
+        queue=queue,
+        dead_queue=dead_letter_queue(queue),
+        invoke=function.invoke,
+        repeat_event=REPEAT_EVENT if entry.repeats else None,
     )
     mapping.run(stopped)
     function.stop()

@@ -13,6 +13,7 @@ from vedette.client.plates import Plates, Watchlists
 from vedette.client.session import ApiKey, Login, Retries, Session
 from vedette.client.snapshots import Snapshots
 from vedette.client.types import HealthHealthResponse, MeResponse
+from vedette.client.webhooks import Webhooks
 
 
 class Client:
@@ -50,6 +51,7 @@ class Client:
         self.users = Users(self._session)
         self.api_keys = ApiKeys(self._session)
         self.audit = Audit(self._session)
+        self.webhooks = Webhooks(self._session)
 
     def health(self) -> HealthHealthResponse:
         """Return the state of the API and of the services it needs. Raises UnavailableError if the database is away."""

@@ -444,6 +444,53 @@ class DeletedSnapshotResponse(TypedDict):
     message: str
 
 
+class DeletedWebhook(TypedDict):
+    """What was deleted."""
+
+    id: str
+    message: str
+
+
+class DeletedWebhookEnvelope(TypedDict):
+    """What was deleted, in the envelope."""
+
+    success: Literal[True]
+    data: DeletedWebhook
+    meta: EmptyMeta
+
+
+class DeliveryEnvelope(TypedDict):
+    """One delivery in the envelope."""
+
+    success: Literal[True]
+    data: DeliveryResponse
+    meta: EmptyMeta
+
+
+class DeliveryListEnvelope(TypedDict):
+    """One page of the deliveries in the envelope."""
+
+    success: Literal[True]
+    data: list[DeliveryResponse]
+    meta: PageMeta
+
+
+class DeliveryResponse(TypedDict):
+    """One delivery."""
+
+    message_id: str
+    event_id: int | None
+    event_type: str
+    status: Literal["pending", "delivered", "failed"]
+    attempts: int
+    next_attempt_at: str | None
+    last_attempt_at: str | None
+    response_status: int | None
+    error: str | None
+    duration_ms: int | None
+    created_at: str
+
+
 class DetectConfig(TypedDict):
     """Which detections are kept."""
 
@@ -1190,6 +1237,12 @@ class ResetToken(TypedDict):
     expires_in: int
 
 
+class RotateRequest(TypedDict):
+    """Body that replaces the secret of a webhook."""
+
+    overlap_s: NotRequired[int]
+
+
 class RowResponse(TypedDict):
     """What became of one row of an import."""
 
@@ -1431,6 +1484,93 @@ class WatchlistResponse(TypedDict):
     patterns: int
     created_at: str
     updated_at: str
+
+
+class WebhookEnvelope(TypedDict):
+    """One webhook in the envelope."""
+
+    success: Literal[True]
+    data: WebhookResponse
+    meta: EmptyMeta
+
+
+class WebhookFilter(TypedDict):
+    """Conditions on events, as in `GET /events`. An event matches if it meets every condition given."""
+
+    camera_id: NotRequired[str | None]
+    event_type: NotRequired[
+        Literal["tracking", "motion", "detection", "anpr", "snapshot", "camera_status", "rule"]
+        | Literal["plate_match"]
+        | None
+    ]
+    class_name: NotRequired[str | None]
+    min_confidence: NotRequired[float | None]
+    zone: NotRequired[str | None]
+    site_id: NotRequired[str | None]
+    license_plate: NotRequired[str | None]
+
+
+class WebhookListEnvelope(TypedDict):
+    """One page of the webhooks in the envelope."""
+
+    success: Literal[True]
+    data: list[WebhookResponse]
+    meta: PageMeta
+
+
+class WebhookRequest(TypedDict):
+    """Body that registers or replaces a webhook."""
+
+    name: str
+    url: str
+    filter: NotRequired[WebhookFilter]
+    groups: NotRequired[list[str] | None]
+    enabled: NotRequired[bool]
+
+
+class WebhookResponse(TypedDict):
+    """One webhook, without its secret."""
+
+    id: str
+    name: str
+    url: str
+    filter: WebhookFilter
+    groups: list[str] | None
+    enabled: bool
+    disabled_reason: Literal["gone", "failing"] | None
+    failures: int
+    failing_since: str | None
+    last_success_at: str | None
+    previous_secret_until: str | None
+    created_at: str
+    updated_at: str
+
+
+class WebhookWithSecret(TypedDict):
+    """A webhook whose secret was just made."""
+
+    id: str
+    name: str
+    url: str
+    filter: WebhookFilter
+    groups: list[str] | None
+    enabled: bool
+    disabled_reason: Literal["gone", "failing"] | None
+    failures: int
+    failing_since: str | None
+    last_success_at: str | None
+    previous_secret_until: str | None
+    created_at: str
+    updated_at: str
+    secret: str
+
+
+class WebhookWithSecretEnvelope(TypedDict):
+    """A webhook with its secret in the envelope."""
+
+    success: Literal[True]
+    data: WebhookWithSecret
+    meta: EmptyMeta
 
 
 class WindowSettings(TypedDict):

@@ -11,9 +11,10 @@ import pytest
 
 from cloud_functions.fanout.handler import build_fanout
 from cloud_functions.fanout.messages import Delivery, read_deliveries
-from cloud_functions.fanout.targets import TARGETS, build_target
+from cloud_functions.fanout.targets import REPEAT_EVENT, TARGETS, build_target
 from cloud_functions.observability import InMemoryMetrics
 from cloud_functions.settings import Environment, FanoutSettings
+from infra.packaging.functions import FUNCTIONS
 from shared.errors import ConfigurationError
 
 AWS_EVENTS = Path(__file__).resolve().parents[3] / "aws_events"
@@ -83,7 +84,7 @@ def test_a_wrong_configuration_is_reported() -> None:
     """The error names the event source, the target or the variable, and never contains a password."""
     with pytest.raises(ConfigurationError, match="SQS"):
         read_deliveries({"detail": {}})
-    with pytest.raises(ConfigurationError, match=r"'pigeon'; known targets: redis"):
+    with pytest.raises(ConfigurationError, match=r"'pigeon'; known targets: redis, webhook"):
         build_target(FanoutSettings(target="pigeon"))
     with pytest.raises(ConfigurationError, match="REDIS_URL is not set"):
         build_target(FanoutSettings())
@@ -94,10 +95,29 @@ def test_a_wrong_configuration_is_reported() -> None:
 
 def test_every_target_of_the_table_can_be_built() -> None:
     """A target connects on first use, not when it is built."""
+    values = {"REDIS_URL": "redis://127.0.0.1:1", "PLATE_MASTER_KEY": "file:/nowhere"}
     for name, entry in TARGETS.items():
-        variables = {"FANOUT_TARGET": name, entry.variable: "redis://127.0.0.1:1"}
+        assert entry.function in FUNCTIONS
+        variables = {"FANOUT_TARGET": name, entry.variable: values[entry.variable], "DATABASE_URL": "postgresql://h/d"}
         settings = FanoutSettings.from_environment(Environment(variables))
         assert hasattr(build_target(settings), "deliver")
+
+
+def test_a_schedule_delivers_what_a_target_keeps() -> None:
+    """The schedule's event is an empty batch for the target. The template has the same JSON."""
+    target = RecordingTarget()
+    batches: list[int] = []
+    deliver = target.deliver
+
+    def record(deliveries: Sequence[Delivery]) -> set[str]:
+        batches.append(len(deliveries))
+        return deliver(deliveries)
+
+    target.deliver = record
+    assert build_fanout({}, target=target).handle(dict(REPEAT_EVENT)) == {"batchItemFailures": []}
+    assert batches == [0]
+    template = (AWS_EVENTS.parents[1] / "template.yaml").read_text(encoding="utf-8")
+    assert template.count(f"'{json.dumps(REPEAT_EVENT)}'") == sum(entry.repeats for entry in TARGETS.values())
 
 
 def test_a_target_requires_its_variable() -> None:

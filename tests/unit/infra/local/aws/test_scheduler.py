@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from cloud_functions.maintenance.schedule import DAY_S, MINUTE_S, TASKS
+from cloud_functions.maintenance.schedule import DAY_S, HOUR_S, MINUTE_S, TASKS
 from infra.local.aws.scheduler import ScheduledTask, run_schedule, scheduled_tasks
 from shared.errors import TransientError
 
@@ -57,7 +57,8 @@ def test_the_template_and_the_scheduler_agree_with_the_table_of_tasks() -> None:
         name: task.every_s for name, task in TASKS.items()
     }
     assert all((task.every_s == MINUTE_S) == (task.expression == "rate(1 minute)") for task in TASKS.values())
-    assert all(task.every_s in (MINUTE_S, DAY_S) for task in TASKS.values())
+    assert all((task.every_s == HOUR_S) == (task.expression == "rate(1 hour)") for task in TASKS.values())
+    assert all(task.every_s in (MINUTE_S, HOUR_S, DAY_S) for task in TASKS.values())
 
 
 def test_every_task_runs_at_the_start_and_then_at_its_own_interval() -> None:

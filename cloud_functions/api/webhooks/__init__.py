@@ -1,0 +1,1 @@
+"""Webhooks: register receivers of events, and look at what was delivered. Imports no other resource."""
