@@ -16,7 +16,7 @@ _QUERY_SECRET = re.compile(
     r"(?P<name>[?&;](?:[\w.-]*(?:pass|pwd|passwd|password|secret|token|key|auth|signature|credential)[\w.-]*)=)[^&;\s\"']*",
     re.IGNORECASE | re.UNICODE,
 )
-_PATH_PASSWORD = re.compile(r"(?P<name>[/_](?:pass|passwd|password|pwd)=)[^&;\s\"']*", re.IGNORECASE)
+_PATH_PASSWORD = re.compile(r"(?P<name>[/_](?:pass|passwd|password|pwd)=)[^&;\s\"']*", re.IGNORECASE | re.UNICODE)
 """Of cameras whose addresses are ``/user=me_password=SECRET_channel=1``."""
 _SECRET_NAME = re.compile(r"pass(word|wd)?$|pwd$|secret|token|credential", re.IGNORECASE)
 MASK = "***"

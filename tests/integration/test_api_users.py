@@ -38,8 +38,8 @@ def _log_in(api: ApiCalls, username: str = "ana", password: str = PASSWORD) -> d
     return answer.json()
 
 
-def _get(api: ApiCalls, path: str, token: str) -> Answer:
-    return api.call("GET", path, headers=bearer(token))
+def _get(api: ApiCalls, path: str, token: str, **parameters: str) -> Answer:
+    return api.call("GET", path, parameters, headers=bearer(token))
 
 
 def _code(answer: Answer) -> tuple[int, str]:
@@ -250,7 +250,7 @@ def test_a_new_role_and_new_groups_apply_at_once(api: ApiCalls, database_url: st
         assert _code(_get(api, "/api/v1/users", token)) == (403, "forbidden")
         connection.execute("UPDATE users SET groups = '{north}'")
     assert _get(api, "/api/auth/me", token).json()["user"]["groups"] == ["north"]
-    assert _code(_get(api, "/api/v1/devices", token)) == (403, "limited-to-groups")
+    assert _code(_get(api, "/api/health/report", token, day="2026-11-01")) == (403, "limited-to-groups")
 
 
 def test_a_disabled_user_cannot_refresh(api: ApiCalls, database_url: str) -> None:

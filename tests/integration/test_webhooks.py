@@ -403,7 +403,7 @@ def test_the_example_receiver_verifies_and_ignores_repetitions(create: Create, f
 
 
 def load_example() -> Any:
-    path = Path(__file__).resolve().parents[2] / "docs/examples/webhook_receiver.py"
+    path = Path(__file__).resolve().parents[2] / "docs" / "examples" / "webhook_receiver.py"
     spec = importlib.util.spec_from_file_location("webhook_receiver_example", path)
     assert spec is not None
     assert spec.loader is not None
