@@ -37,7 +37,8 @@ DEVICE_IN_SCOPE: Final[LiteralString] = (
 )
 """Condition on the column ``device_id``: a camera of the scope is assigned to the device."""
 ERROR_IN_SCOPE: Final[LiteralString] = (
-    "CASE WHEN EXISTS (SELECT FROM cameras AS named WHERE position(named.slug IN {error}) > 0 AND (named.group_id IN"
+    "CASE WHEN {error} IS NULL THEN NULL"  # most cameras have none, and the search reads all cameras
+    " WHEN EXISTS (SELECT FROM cameras AS named WHERE position(named.slug IN {error}) > 0 AND (named.group_id IN"
     " (SELECT visible.id FROM camera_groups AS visible WHERE visible.slug = ANY (%(scope)s::text[]))) IS NOT TRUE)"
     " THEN 'A camera outside of your camera groups has a problem, or several cameras have.' ELSE {error} END"
 )
