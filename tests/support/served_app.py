@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Generator
@@ -18,11 +19,24 @@ _GRACE_S: Final = 10
 """Time for the requests of pages that are still open when the server stops; they are cancelled then."""
 
 
+class _Server(uvicorn.Server):
+    """A server that leaves no connection open, so that no socket outlives its event loop.
+
+    uvicorn asks connections to end. One that a browser opened meanwhile, or that has not sent all, would stay.
+    """
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0.01)  # a transport closes its socket in the loop's next round
+
+
 @contextmanager
 def served_app(app: ASGIApp, *, lifespan: Literal["on", "off"] = "on") -> Generator[str]:
     """Yield the address of a server of the application, and stop it."""
     config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=_GRACE_S)
-    server = uvicorn.Server(config)
+    server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
