@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StrictBool, model_validator
 
+from cloud_functions.api.http.page_parameters import PageParameters
 from cloud_functions.api.http.parameters import Segment, check_one_line, unique_name
 from cloud_functions.api.security.passwords import MAX_PASSWORD, MIN_PASSWORD
 from cloud_functions.api.security.permissions import PERMISSIONS
@@ -16,7 +17,6 @@ from cloud_functions.api.security.user_authorizer import ALL_SCOPES
 from cloud_functions.db.users.accounts import USERNAME, User, UserFields, UserFilter
 from shared.ids import is_uuid
 
-MAX_PAGE_SIZE: Final = 500
 MAX_KEY_DAYS: Final = 3650
 _MAX_GROUPS: Final = 100
 READ_ONLY: Final = frozenset({"id", "permissions", "created_at", "last_login"})
@@ -55,19 +55,7 @@ KeyRef = Annotated[
 ]
 
 
-class _PageParameters(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    page: int = Field(default=1, ge=1, le=100_000, description="Number of the page.")
-    page_size: int = Field(default=50, ge=1, le=MAX_PAGE_SIZE, description="Items on a page.")
-
-    @property
-    def offset(self) -> int:
-        """Number of items before the page."""
-        return (self.page - 1) * self.page_size
-
-
-class UserListParameters(_PageParameters):
+class UserListParameters(PageParameters):
     """Parameters of ``GET /users``."""
 
     search: Search | None = Field(default=None, description="Part of the username or email, in any case.")
@@ -79,7 +67,7 @@ class UserListParameters(_PageParameters):
         return UserFilter(search=self.search, role=self.role, is_active=self.is_active)
 
 
-class KeyListParameters(_PageParameters):
+class KeyListParameters(PageParameters):
     """Parameters of ``GET /api-keys``."""
 
     search: Search | None = Field(default=None, description="Part of the name, in any case.")

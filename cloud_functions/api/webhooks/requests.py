@@ -9,11 +9,11 @@ from uuid import UUID
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
+from cloud_functions.api.http.page_parameters import PageParameters
 from cloud_functions.api.http.parameters import Label, Plate, Segment, check_one_line, unique_name
 from cloud_functions.db.webhooks.record import WebhookFields
 from shared.event_types import EventType
 
-MAX_PAGE_SIZE: Final = 500
 MAX_OVERLAP_S: Final = 7 * 86_400
 _MAX_GROUPS: Final = 100
 _NOT_AN_ADDRESS: Final = "must be an address such as https://receiver.example/events, in ASCII"
@@ -123,23 +123,11 @@ class RotateRequest(BaseModel):
     )
 
 
-class _PageParameters(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    page: int = Field(default=1, ge=1, le=100_000, description="Number of the page.")
-    page_size: int = Field(default=50, ge=1, le=MAX_PAGE_SIZE, description="Items on a page.")
-
-    @property
-    def offset(self) -> int:
-        """Number of items before the page."""
-        return (self.page - 1) * self.page_size
-
-
-class WebhookListParameters(_PageParameters):
+class WebhookListParameters(PageParameters):
     """Parameters of ``GET /webhooks``."""
 
 
-class DeliveryListParameters(_PageParameters):
+class DeliveryListParameters(PageParameters):
     """Parameters of ``GET /webhooks/{webhook}/deliveries``."""
 
     status: Literal["pending", "delivered", "failed"] | None = Field(
