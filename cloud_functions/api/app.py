@@ -29,9 +29,9 @@ from cloud_functions.api.events import routes as events
 from cloud_functions.api.health import routes as health
 from cloud_functions.api.http.docs_pages import add_docs_pages
 from cloud_functions.api.http.middleware.compression import CompressionMiddleware
+from cloud_functions.api.http.middleware.semantics import HttpSemanticsMiddleware
 from cloud_functions.api.http.problems import install_error_handlers, record_static_paths
 from cloud_functions.api.http.request_ids import RequestIdMiddleware
-from cloud_functions.api.http.semantics_middleware import HttpSemanticsMiddleware
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.openapi import DESCRIPTION, ENVELOPED_RESPONSES, PROBLEM_RESPONSES, TAGS, openapi_document
 from cloud_functions.api.plates import routes as plates

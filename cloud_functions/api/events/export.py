@@ -19,7 +19,7 @@ from cloud_functions.api.events.responses import shorten_numbers, without_data
 from cloud_functions.api.files.csv_cells import csv_line
 from cloud_functions.api.http.cursor import Cursor
 from cloud_functions.api.http.limits import Limits
-from cloud_functions.api.http.semantics_middleware import IS_HEAD
+from cloud_functions.api.http.middleware.semantics import IS_HEAD
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
