@@ -83,9 +83,10 @@ bench: $(STAMP) ## Measure speed against baselines in the same run; results are 
 bench-anpr: $(STAMP) ## Evaluate number plate reading on ../shared; writes docs/reference/plates-figures.md
 	@$(BIN)/python -m tests.benchmarks.anpr $(ARGS)
 
-schemas: $(STAMP) ## Write the JSON Schemas, the configuration page, the API page, the types of client and dashboard, and the Postman collection
+schemas: $(STAMP) ## Write the JSON Schemas, the pages of configuration, metrics and API, the types of client and dashboard, and the Postman collection
 	@$(BIN)/python -m shared.schemas docs/reference
 	@$(BIN)/python -m edge_agent.cli.config_reference docs/reference/configuration.md
+	@$(BIN)/python -m shared.metrics.reference docs/reference/metrics.md
 	@$(BIN)/python -m cloud_functions.api.api_reference docs/reference/api.md
 	@$(BIN)/python -m infra.api_artifacts
 	@$(BIN)/python -m cloud_functions.api.api_types $(STATIC)/api_types.d.ts

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from edge_agent.config import AgentConfig, CameraSettings, keeps_pictures, load_config, model_places
 from edge_agent.config.managed import ManagedCameraRules
@@ -24,6 +25,7 @@ from edge_agent.device.commands import (
 from edge_agent.device.configuration_store import ConfigurationStore
 from edge_agent.device.device_key import DeviceKey
 from edge_agent.device.health import HeartbeatLoop
+from edge_agent.device.metrics import AgentMetrics
 from edge_agent.device.snapshots import SnapshotHandler
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.outbox import Outbox, OutboxFullError
@@ -31,6 +33,7 @@ from edge_agent.outbox.open_stays import motion_stay_key
 from edge_agent.pipeline.context import DeviceContext
 from edge_agent.pipeline.managed_cameras import ManagedCameras
 from edge_agent.pipeline.supervisor import Cameras, OpenStays
+from edge_agent.transport.delivery_counters import DeliveryCounters
 from edge_agent.transport.mqtt import MqttPublisher
 from edge_agent.transport.s3 import S3Store
 from edge_agent.transport.sender import Sender
@@ -40,7 +43,11 @@ from shared.commands import ReloadCommand
 from shared.errors import ConfigurationError, ContractError, TransientError
 from shared.heartbeat import CameraHealth
 from shared.ids import Uuid7Generator
+from shared.metrics.exposition import Counter
 from shared.topics import DeviceTopics
+
+if TYPE_CHECKING:
+    from shared.metrics.server import MetricsServer
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +95,16 @@ class Agent:
         self._publisher = MqttPublisher(
             settings=config.mqtt, topics=topics, on_command=self._dispatcher.receive, clock=clock
         )
-        self._sender = Sender(outbox=self._outbox, publisher=self._publisher, store=store, settings=config.sender)
+        self._lost_events = Counter()
+        delivery = DeliveryCounters(clock)
+        self._sender = Sender(
+            outbox=self._outbox,
+            publisher=self._publisher,
+            store=store,
+            settings=config.sender,
+            counters=delivery if config.metrics.listen else None,
+        )
+        self._metrics = self._metrics_server(config, delivery)
         self._heartbeat = HeartbeatLoop(
             topics=topics,
             publisher=self._publisher,
@@ -116,6 +132,8 @@ class Agent:
         self._sender.start()
         self._heartbeat.start()
         self._publisher.start()
+        if self._metrics is not None:
+            self._metrics.start()
 
     def reload(self) -> list[str]:
         """Reload the configuration and apply changed cameras; return their ids.
@@ -135,6 +153,8 @@ class Agent:
 
     def stop(self) -> None:
         """End open tracks, send events for ``DRAIN_S`` and stop all parts. Unsent events stay on disk."""
+        if self._metrics is not None:
+            self._metrics.close()
         if self._managed is not None:
             self._managed.close()
         self._cameras.stop()
@@ -158,6 +178,25 @@ class Agent:
             effective=self._effective,
             on_change=self._request_heartbeat,
         )
+
+    def _metrics_server(self, config: AgentConfig, delivery: DeliveryCounters) -> MetricsServer | None:
+        """Return the server of the metrics; None where the configuration has none, which then cost nothing."""
+        address = config.metrics.address
+        if address is None:
+            return None
+        from shared.metrics.server import MetricsServer
+
+        metrics = AgentMetrics(
+            outbox=self._outbox,
+            delivery=delivery,
+            lost_events=self._lost_events,
+            connected=lambda: self._publisher.connected,
+            connection=self._publisher.health,
+            cameras=self._cameras.health,
+            counters=self._cameras.counters,
+            started_at_s=self._clock.now().timestamp(),
+        )
+        return MetricsServer(address=address, collect=metrics.text)
 
     def _request_heartbeat(self) -> None:
         """Report a change of the configuration at once."""
@@ -208,6 +247,7 @@ class Agent:
                 timestamp_clock=self._step_aware_clock,
             )
         except (OutboxFullError, ContractError, TransientError) as error:
+            self._lost_events.add()
             logger.error("camera %s: lost a %s event: %s", built.event.camera_id, built.event.event_type, error)  # noqa: TRY400
 
 

@@ -21,6 +21,7 @@ from edge_agent.outbox.settings import OutboxSettings
 from edge_agent.track.settings import TrackSettings
 from edge_agent.transport.settings import MqttSettings, S3Settings, SenderSettings
 from shared.ids import Segment
+from shared.metrics.settings import MetricsSettings
 from shared.settings import Settings, duplicate_names
 
 Mode = Literal["tracking", "detection", "motion"]
@@ -121,6 +122,7 @@ class AgentConfig(Settings):
     )
     outbox: OutboxSettings = Field(default_factory=OutboxSettings)
     sender: SenderSettings = Field(default_factory=SenderSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     cameras: list[CameraSettings] = Field(default_factory=list[CameraSettings])
 
     @property

@@ -21,6 +21,7 @@ from edge_agent.outbox.resend import ResendOutcome, requeue
 from edge_agent.outbox.rows import PutStamp, append_event, check_event, correct_times, expire_rows, has_stale
 from edge_agent.outbox.settings import OutboxSettings
 from edge_agent.outbox.state import OutboxState
+from edge_agent.outbox.usage import OLDEST_WAITING, OutboxUsage, QueueUsage
 from shared.clock import Clock, StepAwareClock, SystemClock
 from shared.errors import TransientError
 from shared.events import Event
@@ -116,6 +117,30 @@ class Outbox:
             dropped_ranges=sorted((int(first), int(last)) for first, last in rows),
             pending_images=usage.images,
             dropped_images=usage.dropped_images,
+        )
+
+    def usage(self) -> OutboxUsage:
+        """Return what waits for delivery and since when, for the metrics. Reads two index entries."""
+        state = self._state
+        with state.write_lock:
+            counters, uncounted = state.usage, state.uncounted_drops
+        now_s = state.now_s()
+        rows = state.read(lambda connection: connection.execute(OLDEST_WAITING).fetchall()) or [(None, None)]
+        event_age_s, image_age_s = (0.0 if put_at_s is None else max(now_s - put_at_s, 0.0) for put_at_s in rows[0])
+        return OutboxUsage(
+            events=QueueUsage(
+                rows=counters.waiting_events,
+                bytes=counters.waiting_event_bytes,
+                dropped=counters.dropped_events + uncounted,
+                oldest_s=event_age_s,
+            ),
+            images=QueueUsage(
+                rows=counters.images,
+                bytes=counters.image_bytes,
+                dropped=counters.dropped_images,
+                oldest_s=image_age_s,
+            ),
+            limit_bytes=state.settings.max_bytes,
         )
 
     def expire(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from edge_agent.config import CameraSettings
+from edge_agent.device.camera_counters import CameraCounters
 from edge_agent.events.builder import BuiltEvent, EventBuilder, Origin
 from edge_agent.events.timestamps import UniqueTimestamps
 from edge_agent.images.snapshot import SnapshotRenderer, SnapshotSettings
@@ -36,6 +37,7 @@ class CameraContext:
     """Shared by all pipelines that one camera has in the life of a process."""
 
     device: DeviceContext
+    counters: CameraCounters = field(default_factory=CameraCounters)
     timer: StageTimer = field(default_factory=StageTimer)
     timestamps: UniqueTimestamps = field(default_factory=UniqueTimestamps)
     update_last_seen: UpdateLastSeen | None = None

@@ -60,10 +60,12 @@ class TrackingStage:
         """The previous frame, where motion detection could not decide yet whether something moves in it."""
         self.seen: Sequence[str] = ()
         """Uids of the tracks that were detected in the last frame."""
+        self.detected = 0
+        """Number of detections in the last frame."""
 
     def observe(self, frame: Frame, motion: Motion) -> Sequence[Occurrence]:
         """Process one frame; return the occurrences to publish."""
-        self.seen = ()
+        self.seen, self.detected = (), 0
         if motion.view_change is not None:
             self._move_view(motion.view_change)
         undecided_frame, self._undecided_frame = self._undecided_frame, frame if motion.unsettled else None
@@ -80,6 +82,7 @@ class TrackingStage:
     def _detect_and_track(self, frame: Frame, motion: Motion) -> tuple[Tracks, Sequence[Occurrence]]:
         with self._timer.stage("detect"):
             detections = self._detector.detect(frame, motion)
+        self.detected += len(detections)
         with self._timer.stage("track"):
             tracks = with_detected_boxes(
                 self._tracker.update(detections, time_s=frame.time_s, frame_size=(frame.width, frame.height)),
@@ -146,13 +149,17 @@ class DetectionStage:
         self._rule = rule
         self._gate = gate
         self._timer = timer
+        self.detected = 0
+        """Number of detections in the last frame."""
 
     def observe(self, frame: Frame, motion: Motion) -> Sequence[Occurrence]:
         """Process one frame; return the occurrences to publish."""
+        self.detected = 0
         if not self._gate.should_detect(frame, motion, has_objects=False, has_moving_objects=False):
             return ()
         with self._timer.stage("detect"):
             detections = self._detector.detect(frame, motion)
+        self.detected = len(detections)
         with self._timer.stage("rules"):
             return self._rule.observe(frame, labels_of(detections, self._detector.labels))
 
@@ -187,6 +194,7 @@ class CameraPipeline:
         self._builder = builder
         self._publish_event = context.device.publish
         self._timer = context.timer
+        self._counters = context.counters
         self._update_last_seen = context.update_last_seen
 
     def process(self, frame: Frame) -> None:
@@ -197,6 +205,9 @@ class CameraPipeline:
             self._publish(self._episodes.observe(frame, motion))
         if self._objects is not None:
             self._publish(self._objects.observe(frame, motion))
+            self._counters.detections += self._objects.detected
+        self._counters.count_frame(frame.number)
+        self._counters.count_motion(motion.area_ratio, active=motion.active)
         if self._update_last_seen is not None:
             self._update_last_seen(() if self._objects is None else self._objects.seen, motion.active)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edge_agent.camera.connection_check import check_connection
 from edge_agent.camera.source import open_source, scheme_of
 from edge_agent.config import CameraSettings, ModelPlaces, source_text
+from edge_agent.device.camera_counters import CameraCounters
 from edge_agent.device.commands import CommandFailedError, NotReadyError, ReplyFields
 from edge_agent.events.builder import BuiltEvent
 from edge_agent.events.timestamps import UniqueTimestamps
@@ -18,6 +19,7 @@ from edge_agent.pipeline.build import build_pipeline, find_camera_model
 from edge_agent.pipeline.camera_worker import CameraProgress, CameraWorker, OpenSource
 from edge_agent.pipeline.context import CameraContext, DeviceContext, UpdateLastSeen
 from edge_agent.pipeline.pipeline import CameraPipeline
+from edge_agent.pipeline.timing import StageTimer
 from shared.clock import Clock
 from shared.commands import SnapshotCommand, TestConnectionCommand
 from shared.errors import ConfigurationError, TransientError
@@ -67,6 +69,7 @@ class Cameras:
         self._workers: dict[str, CameraWorker] = {}
         self._started_s: dict[str, float] = {}
         self._timestamps: dict[str, UniqueTimestamps] = {}
+        self._counters: dict[str, CameraCounters] = {}
 
     def apply(self, cameras: Sequence[CameraSettings]) -> list[str]:
         """Run exactly these cameras: start new, stop removed and restart changed ones. Return the affected ids."""
@@ -103,6 +106,11 @@ class Cameras:
         """Return the health of the cameras for the heartbeat."""
         with self._lock:
             return [worker.health() for worker in self._workers.values()]
+
+    def counters(self) -> dict[str, CameraCounters]:
+        """Return what the frame loops of the running cameras have counted since the start of this process, by id."""
+        with self._lock:
+            return {name: self._counters[name] for name in self._workers}
 
     def progress(self) -> dict[str, CameraProgress]:
         """Return how far each running camera has come since its start, by id."""
@@ -194,8 +202,11 @@ class Cameras:
         return worker
 
     def _worker(self, camera: CameraSettings) -> CameraWorker:
+        counters = self._counters.setdefault(camera.id, CameraCounters())
         context = CameraContext(
             device=self._device,
+            counters=counters,
+            timer=StageTimer(counters=counters),
             timestamps=self._timestamps.setdefault(camera.id, UniqueTimestamps()),
             update_last_seen=self._update_last_seen(camera.id),
             live=True,

@@ -8,6 +8,7 @@ from collections import deque
 from concurrent.futures import Future
 
 from edge_agent.outbox import Outbox, WaitingEvent
+from edge_agent.transport.delivery_counters import DeliveryCounters
 from edge_agent.transport.delivery_threads import IDLE_S, REFUSED_DELAY_S, DeliveryThreads
 from edge_agent.transport.publisher import MessagePublisher
 from edge_agent.transport.settings import SenderSettings
@@ -29,8 +30,16 @@ class EventPublisher(DeliveryThreads):
     lost is deferred, so that it does not block the others.
     """
 
-    def __init__(self, *, outbox: Outbox, publisher: MessagePublisher, settings: SenderSettings) -> None:
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        publisher: MessagePublisher,
+        settings: SenderSettings,
+        counters: DeliveryCounters | None = None,
+    ) -> None:
         super().__init__(outbox=outbox, settings=settings, name="send-events", threads=1)
+        self._counters = counters
         self._publisher = publisher
         self._window = publisher.max_in_flight
         self._in_flight = 0
@@ -103,6 +112,8 @@ class EventPublisher(DeliveryThreads):
                 lost.append(item)
         if acked:
             self._outbox.events.ack(acked)
+            if self._counters is not None:
+                self._counters.record_acknowledged(acked)
             self._window = min(self._window + len(acked), self._publisher.max_in_flight)
             self.backoff.succeeded()
         if lost:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from edge_agent.outbox import Outbox
+from edge_agent.transport.delivery_counters import DeliveryCounters
 from edge_agent.transport.event_publisher import EventPublisher
 from edge_agent.transport.image_uploader import ImageUploader
 from edge_agent.transport.publisher import ImageStore, MessagePublisher
@@ -24,10 +25,13 @@ class Sender:
         publisher: MessagePublisher,
         store: ImageStore | None = None,
         settings: SenderSettings | None = None,
+        counters: DeliveryCounters | None = None,
     ) -> None:
         settings = settings or SenderSettings()
-        self._events = EventPublisher(outbox=outbox, publisher=publisher, settings=settings)
-        self._images = None if store is None else ImageUploader(outbox=outbox, store=store, settings=settings)
+        self._events = EventPublisher(outbox=outbox, publisher=publisher, settings=settings, counters=counters)
+        self._images = (
+            None if store is None else ImageUploader(outbox=outbox, store=store, settings=settings, counters=counters)
+        )
 
     def start(self) -> None:
         """Start the delivery threads."""

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.config import CameraSettings
+from edge_agent.device.camera_counters import CameraCounters
 from edge_agent.pipeline.build import build_pipeline
 from edge_agent.pipeline.context import CameraContext, DeviceContext
+from edge_agent.pipeline.timing import StageTimer
 from edge_agent.types import ArrayPicture, Frame
 from shared.events import Event, MotionEvent, TrackingEvent
 from tests.support.edge.builders import START
@@ -41,8 +43,9 @@ class Reported:
         ]
 
 
-def watch(pictures: Iterable[Image], *, fps: float = FPS) -> Reported:
+def watch(pictures: Iterable[Image], *, fps: float = FPS, counters: CameraCounters | None = None) -> Reported:
     """Run BGR pictures through a new pipeline with the default settings and no model."""
+    counters = counters or CameraCounters()
     camera = CameraSettings.model_validate({"id": "yard", "source": "none", "model": {"name": "none"}})
     events: list[Event] = []
     pipeline = build_pipeline(
@@ -50,7 +53,9 @@ def watch(pictures: Iterable[Image], *, fps: float = FPS) -> Reported:
         context=CameraContext(
             device=DeviceContext(
                 site_id="site", device_id="device", publish=lambda built: events.append(built.event), new_id=uuid4
-            )
+            ),
+            counters=counters,
+            timer=StageTimer(counters=counters),
         ),
         model=None,
         run_id="test",
