@@ -3,7 +3,7 @@
 Works on DATABASE_URL, or on the database of a running one-machine stack with ``--state DIR``. A password is read from
 standard input, or generated and printed once; it is never an argument, which other processes could read.
 
-Exit status: 0 success; 1 failure; 2 wrong command line or configuration.
+Exit status: 0 success; 1 failure; 2 wrong command line or configuration. Of ``doctor``: 1 warnings; 2 faults.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cloud_functions.api.security.passwords import generated_password
 from cloud_functions.api.security.roles import ROLES
 from infra.admin import accounts, audit
 from infra.admin.database import database_url
+from infra.admin.doctor.command import add_doctor
 from shared.errors import ConfigurationError, PermanentError, VedetteError
 
 Options = argparse.Namespace
@@ -29,10 +30,13 @@ def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str]
     """Run one command and return its exit status; expected errors are printed as one line on stderr."""
     options = _parser().parse_args(arguments)
     options.variables = variables
-    command: Callable[[Options, str], None] = options.run
+    command: Callable[[Options, str], int | None] = options.run
     try:
         _require_output()
-        command(options, database_url(os.environ if variables is None else variables, state=options.state))
+        url = ""
+        if options.needs_database:
+            url = database_url(os.environ if variables is None else variables, state=options.state)
+        status = command(options, url)
         sys.stdout.flush()
     except VedetteError as error:
         sys.stderr.write(f"vedette-admin: {error}\n")
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str]
         # Without this, Python reports the error again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    return status or 0
 
 
 def _require_output() -> None:
@@ -90,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="compare with the ends of the log in FILE, if it exists, and write the verified ends to it",
     )
+    add_doctor(commands)
     migrate = _add(commands, "migrate", _migrate, "migrate the database")
     migrate.add_argument("step", choices=["up", "down", "current"])
     migrate.add_argument("revision", nargs="?", help="default: the newest; `down` must name one (base: empty)")
@@ -103,7 +108,7 @@ def _add(
     if argument is not None:
         parser.add_argument("name", metavar=argument)
     parser.add_argument("--state", type=Path, metavar="DIR", help="state folder of a running one-machine stack")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, needs_database=True)
     return parser
 
 
