@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import psycopg
 from alembic import command
@@ -34,10 +34,23 @@ WAIT_S: Final = 120.0
 _LONGEST_PAUSE_S: Final = 5.0
 _OWN_REVISION: Final = re.compile(r"[0-9]{4}")
 _CREATED: Final = re.compile(r"^CREATE (?:TABLE|VIEW|SEQUENCE) (?!IF NOT EXISTS)(\w+)", re.ASCII | re.MULTILINE)
+_COLUMN: Final = re.compile(r"^ALTER TABLE (\w+)\s+ADD COLUMN (?!IF NOT EXISTS)(\w+)", re.ASCII | re.MULTILINE)
 _FOREIGN_TABLES_REMEDY: Final = (
     "use an empty database, or one whose search_path is an empty schema, and copy events and plate reads of another"
     " system with vedette-admin adopt"
 )
+
+
+class MigrationStep(NamedTuple):
+    """One migration, and what it adds to the schema."""
+
+    revision: str
+    subject: str
+    """One sentence."""
+    tables: list[str]
+    """Tables, views and sequences that it creates."""
+    columns: list[tuple[str, str]]
+    """Table and name of each column that it adds to a table."""
 
 
 def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None:
@@ -101,6 +114,24 @@ def head_revision() -> str:
     return head
 
 
+def pending_steps(url: str) -> list[MigrationStep]:
+    """Return the migrations that ``upgrade`` would run, in their order.
+
+    Raises: as ``upgrade``, if the database cannot be reached or is not one of this or an earlier release.
+    """
+    with _plain_errors():
+        known = _revisions()
+        return [_step(revision) for revision in known[_position(known, _known_revision(url, known)) :]]
+
+
+def steps_above(url: str, revision: str) -> list[MigrationStep]:
+    """Return the migrations that ``downgrade`` to ``revision`` would revert, the newest first. Raises: as that."""
+    with _plain_errors():
+        known = _revisions()
+        last = _position(known, _known_revision(url, known))
+        return [_step(one) for one in known[_position(known, _resolve(revision)) : last]][::-1]
+
+
 def require_no_foreign_tables(url: str) -> str | None:
     """Return the database's revision; raise ConfigurationError if tables of the migrations that follow it exist.
 
@@ -130,6 +161,13 @@ def _config(url: str) -> Config:
 def _revisions() -> list[str]:
     """Return all revisions, oldest first."""
     return [step.revision for step in ScriptDirectory.from_config(_config("")).walk_revisions()][::-1]
+
+
+def _step(revision: str) -> MigrationStep:
+    script = ScriptDirectory.from_config(_config("")).get_revision(revision)
+    text = Path(script.path).read_text(encoding="utf-8")
+    subject = (script.doc or "").partition("\n")[0]
+    return MigrationStep(revision, subject, _CREATED.findall(text), _COLUMN.findall(text))
 
 
 def _resolve(revision: str) -> str | None:

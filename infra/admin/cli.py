@@ -20,6 +20,7 @@ from cloud_functions.api.security.roles import ROLES
 from infra.admin import accounts, audit
 from infra.admin.database import database_url
 from infra.admin.doctor.command import add_doctor
+from infra.admin.migrations import add_migrate
 from shared.errors import ConfigurationError, PermanentError, VedetteError
 
 Options = argparse.Namespace
@@ -95,9 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         help="compare with the ends of the log in FILE, if it exists, and write the verified ends to it",
     )
     add_doctor(commands)
-    migrate = _add(commands, "migrate", _migrate, "migrate the database")
-    migrate.add_argument("step", choices=["up", "down", "current"])
-    migrate.add_argument("revision", nargs="?", help="default: the newest; `down` must name one (base: empty)")
+    add_migrate(commands)
     return parser
 
 
@@ -211,18 +210,6 @@ def _verify_audit(options: Options, url: str) -> None:
         raise PermanentError(f"the audit log was changed: {len(result.faults)} faults in {result.entries} entries")
     removed = f"; {result.removed} older ones were removed by retention" if result.removed else ""
     print(f"{result.entries} entries, none changed or missing{removed}")
-
-
-def _migrate(options: Options, url: str) -> None:
-    from cloud_functions.db.migrate import current_revision, downgrade, upgrade
-
-    if options.step == "up":
-        upgrade(url, options.revision or "head")
-    elif options.step == "down":
-        if options.revision is None:
-            raise ConfigurationError("migrate down requires a revision; base removes everything")
-        downgrade(url, options.revision)
-    print(current_revision(url) or "empty")
 
 
 def _password(options: Options) -> tuple[str, bool]:

@@ -98,6 +98,9 @@ def test_groups_must_exist(run: Run, database_url: str) -> None:
         (["key", "create", "k", "--scopes", "*", "--expires", "0"], "", 2, "--expires"),
         (["key", "revoke", "k"], "", 1, "no API key k"),
         (["migrate", "down"], "", 2, "requires a revision"),
+        (["migrate", "up", "9999"], "", 2, "9999"),
+        (["migrate", "pending", "0001"], "", 2, "takes no revision"),
+        (["migrate", "up", "--wait", "-1"], "", 2, "--wait must be"),
     ],
 )
 def test_an_error_is_one_line(run: Run, arguments: list[str], stdin: str, status: int, message: str) -> None:
@@ -143,11 +146,34 @@ def test_names_are_taken_once(run: Run) -> None:
     assert run("key", "create", "Robot", "--scopes", "*")[0] == 1
 
 
-def test_migrations(run: Run) -> None:
-    """Down to a revision, and up to the newest one."""
+def test_migrations(run: Run, database_url: str) -> None:
+    """Down to a revision, which says what is lost and wants a confirmation, and up to the newest one."""
     assert run("migrate", "current")[1].strip() == head_revision()
-    assert run("migrate", "down", "0013")[1] == "0013\n"
+    assert run("migrate", "pending")[1] == ""
+    assert run("user", "create", "ana", "--role", "viewer")[0] == 0
+    status, out, err = run("migrate", "down", "0013")
+    assert (status, out) == (2, "")
+    assert "  table users (1 rows)\n" in err
+    assert "  column retry_until of expired_pictures\n" in err
+    assert err.endswith("nothing was changed: repeat it with --yes to confirm\n")
+    assert run("migrate", "current")[1].strip() == head_revision()
+    assert run("migrate", "down", "0013", "--yes")[1] == "0013\n"
+    pending = run("migrate", "pending")[1].splitlines()
+    assert [line[:4] for line in pending] == [f"{number:04}" for number in range(14, int(head_revision()) + 1)]
+    assert "0026  Webhooks, and what is delivered to each of them." in pending
     assert run("migrate", "up")[1].strip() == head_revision()
+    assert run("user", "list")[1] == ""
+
+
+def test_a_migration_that_waits_names_who_holds_the_lock(run: Run, database_url: str) -> None:
+    """``--wait`` bounds the wait; nothing is changed, and the error is one line without the password."""
+    with psycopg.connect(database_url, application_name="nightly-report") as reader:
+        reader.execute("SELECT count(*) FROM webhooks")
+        status, out, err = run("migrate", "down", "0025", "--yes", "--wait", "0.3")
+    assert (status, out) == (1, "")
+    assert "(nightly-report, 127.0.0.1" in err
+    assert err.count("\n") == 1
+    assert run("migrate", "current")[1].strip() == head_revision()
 
 
 def test_the_database_of_a_stack(run: Run, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
