@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 from uuid import uuid4
@@ -95,8 +96,9 @@ def _connect(connection: socket.socket, url: SplitResult) -> int | None:
     connection.settimeout(CONNECT_TIMEOUT_S)
     connection.sendall(b"\x10" + _length(len(body)) + body)
     answer = b""
-    while len(answer) < 4 and (part := connection.recv(4 - len(answer))):
-        answer += part
+    with suppress(TimeoutError):  # it waits for something else
+        while len(answer) < 4 and (part := connection.recv(4 - len(answer))):
+            answer += part
     if len(answer) < 4 or answer[0] != 0x20:
         return None
     if answer[3] == 0:
