@@ -119,7 +119,7 @@ def test_nothing_is_reachable(database_url: str, capsys: pytest.CaptureFixture[s
     ],
 )
 def test_causes_of_an_unusable_database(database_url: str, change: Variables, text: str, remedy: str) -> None:
-    """Credentials, database, TLS and DNS are told apart."""
+    """Credentials, database, TLS and DNS are distinguished."""
     variables = {"DATABASE_URL": psycopg.conninfo.make_conninfo(database_url, **change)}
     [finding] = found("database", variables)
     assert finding.status == "fault"

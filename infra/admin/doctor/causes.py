@@ -1,4 +1,4 @@
-"""Tells apart why a server cannot be reached: name, nothing listening, no answer, TLS, credentials."""
+"""Distinguishes why a server cannot be reached: name, nothing listening, no answer, TLS, credentials."""
 
 from __future__ import annotations
 

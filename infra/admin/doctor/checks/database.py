@@ -169,7 +169,7 @@ def _variable(context: DoctorContext) -> str:
 
 
 def _refusal(error: psycopg.OperationalError, *, where: str, setting: str) -> Cause:
-    """Tell apart why a server that listens refuses the connection; libpq's errors have no code."""
+    """Distinguish why a server that listens refuses the connection; libpq's errors have no code."""
     text = str(error).lower()
     for part, words, remedy in (
         ("password authentication failed", "refuses the password", f"correct user and password in {setting}"),
