@@ -6,7 +6,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from uuid import uuid4
 import boto3
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from cloud_functions.db.migrate import downgrade, head_revision
 from cloud_functions.plates.master_keys import make_key_file, master_keys
@@ -120,7 +121,7 @@ def test_nothing_is_reachable(database_url: str, capsys: pytest.CaptureFixture[s
 )
 def test_causes_of_an_unusable_database(database_url: str, change: Variables, text: str, remedy: str) -> None:
     """Credentials, database, TLS and DNS are distinguished."""
-    variables = {"DATABASE_URL": psycopg.conninfo.make_conninfo(database_url, **change)}
+    variables = {"DATABASE_URL": make_conninfo(database_url, **change)}
     [finding] = found("database", variables)
     assert finding.status == "fault"
     assert text in finding.text
@@ -154,7 +155,7 @@ def test_schema_partitions_and_maintenance(database_url: str) -> None:
 
 def test_a_read_only_database(database_url: str) -> None:
     """As after a fail-over: it answers, and refuses writes."""
-    url = psycopg.conninfo.make_conninfo(database_url, options="-c default_transaction_read_only=on")
+    url = make_conninfo(database_url, options="-c default_transaction_read_only=on")
     assert only("writes", {"DATABASE_URL": url}) == ("fault", "the database is read-only")
     assert found("database", {"DATABASE_URL": url})[0].status == "ok"
 
@@ -317,7 +318,7 @@ def test_the_certificate_of_a_server(
 
 
 @contextmanager
-def _server(answer: object, context: ssl.SSLContext | None = None) -> Iterator[int]:
+def _server(answer: Callable[[socket.socket], object], context: ssl.SSLContext | None = None) -> Generator[int]:
     """Serve one connection on loopback with ``answer``; yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -325,7 +326,7 @@ def _server(answer: object, context: ssl.SSLContext | None = None) -> Iterator[i
             connection, _ = listener.accept()
             try:
                 with connection if context is None else context.wrap_socket(connection, server_side=True) as stream:
-                    answer(stream)  # pyright: ignore[reportCallIssue]
+                    answer(stream)
             except OSError:
                 connection.close()  # the client has refused the certificate
 
