@@ -303,6 +303,8 @@ class MaintenanceSettings:
     """Age at which snapshots are deleted; with None only a lifecycle rule of the bucket deletes them."""
     audit_retention_days: int | None = None
     """Age at which entries of the audit log are removed; with None they are kept without limit."""
+    health_retention_days: int = 30
+    """Age at which health records of cameras are deleted. A higher value keeps a longer history."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -318,4 +320,5 @@ class MaintenanceSettings:
             snapshot_bucket=env.optional("SNAPSHOT_BUCKET"),
             snapshot_retention_days=snapshot_retention_days or None,
             audit_retention_days=env.whole("AUDIT_RETENTION_DAYS", 0, least=0, most=36_500) or None,
+            health_retention_days=env.whole("HEALTH_RETENTION_DAYS", 30, least=1, most=36_500),
         )

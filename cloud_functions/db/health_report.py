@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from cloud_functions.db.cameras.record import WITH_STATES
 from cloud_functions.db.cameras.scope import CAMERA_IN_SCOPE, DEVICE_IN_SCOPE, CameraScope, limited, scope_parameters
+from cloud_functions.db.maintenance.runs import task_states
 from cloud_functions.db.online import IS_ONLINE
 from cloud_functions.db.types import Connection, Row
 from shared.clock import format_utc
@@ -64,7 +65,7 @@ ON CONFLICT (day) DO UPDATE SET report = EXCLUDED.report, created_at = now()
 def build_health_report(connection: Connection, *, now: datetime, scope: CameraScope | None = None) -> dict[str, Any]:
     """Return the report as JSON values; times are RFC 3339.
 
-    With ``scope``, the report of its cameras and of the devices that they are assigned to.
+    With ``scope``, the report of its cameras and of the devices that they are assigned to, without maintenance.
     """
 
     def rows(query: LiteralString) -> list[Row]:
@@ -99,6 +100,7 @@ def build_health_report(connection: Connection, *, now: datetime, scope: CameraS
             {"device_id": device_id, "open": count, "missing_events": events, "oldest": format_utc(oldest)}
             for device_id, count, events, oldest in rows(_GAPS)
         ],
+        "maintenance": None if scope is not None else {"tasks": task_states(connection, now=now)},
     }
 
 

@@ -9,12 +9,21 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
 from cloud_functions.db.maintenance.retries import claim_retries, record_failure, record_success
+from cloud_functions.db.maintenance.runs import (
+    last_successes,
+    record_end,
+    record_start,
+    register_tasks,
+    take_interrupted,
+)
+from cloud_functions.db.types import Connection
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
 from cloud_functions.maintenance.event_queue import EventQueue, SqsEventQueue
 from cloud_functions.maintenance.schedule import RETRY_TASK, TASKS
@@ -42,6 +51,7 @@ class Maintenance:
         self._context = context
         self._metrics = metrics
         self._faults = FaultLog(log)
+        self._is_registered = False
 
     def handle(self, event: Mapping[str, Any]) -> dict[str, int]:
         """Run the task that the event names, or all tasks; return the number of changes by task.
@@ -53,6 +63,7 @@ class Maintenance:
         name = event.get("task")
         if name is not None and name not in TASKS:
             raise ConfigurationError(f"unknown task {str(name)[:100]!r}; known tasks: {', '.join(TASKS)}")
+        self._register()
         done: dict[str, int] = {}
         failed: list[str] = []
         for task in self._tasks(name):
@@ -65,6 +76,18 @@ class Maintenance:
             raise TransientError(f"maintenance did not finish: {', '.join(failed)}")
         return done
 
+    def last_successes(self) -> dict[str, datetime]:
+        """Return when each task last succeeded; tasks that never did are missing. Raises as ``transaction`` does."""
+        with self._context.database.transaction() as connection:
+            return last_successes(connection)
+
+    def _register(self) -> None:
+        """Record the table of tasks once, so that the health report shows tasks that never ran."""
+        if not self._is_registered:
+            now = self._context.clock.now()
+            tasks = {name: (task.expression, task.schedule.next_after(now)) for name, task in TASKS.items()}
+            self._is_registered = self._record(functools.partial(register_tasks, tasks=tasks), "the table of tasks")
+
     def _tasks(self, name: str | None) -> list[str]:
         if name is None:
             return list(TASKS)
@@ -72,6 +95,8 @@ class Maintenance:
             return [name]
         try:
             with self._context.database.transaction() as connection:
+                for task in take_interrupted(connection, now=self._context.clock.now(), but=name):
+                    record_failure(connection, task)
                 return [name, *claim_retries(connection, [task for task in TASKS if task != name])]
         except VedetteError as error:
             log.warning("deferring the retry of failed tasks: %s", error)
@@ -79,6 +104,9 @@ class Maintenance:
 
     def _run(self, task: str) -> tuple[int, list[str]]:
         """Run all steps of a task; return the number of changes and the names of the failed steps."""
+        now = self._context.clock.now()
+        next_due = TASKS[task].schedule.next_after(now)
+        self._record(functools.partial(record_start, task=task, at=now, next_due=next_due), f"the start of task {task}")
         done, failed = 0, []
         for step in TASKS[task].steps:
             try:
@@ -89,17 +117,23 @@ class Maintenance:
             except Exception as error:
                 self._faults.log(error, f"maintenance step {task}.{step.name} failed")
                 failed.append(f"{task}.{step.name}")
-        self._record_result(task, ok=not failed)
+        self._record(functools.partial(self._record_result, task=task, failed=failed), f"the result of task {task}")
         return done, failed
 
-    def _record_result(self, task: str, *, ok: bool) -> None:
-        if task == RETRY_TASK:
-            return
+    def _record_result(self, connection: Connection, *, task: str, failed: Sequence[str]) -> None:
+        record_end(connection, task, at=self._context.clock.now(), error=", ".join(failed) or None)
+        if task != RETRY_TASK:
+            record_failure(connection, task) if failed else record_success(connection, task)
+
+    def _record(self, write: Callable[[Connection], None], what: str) -> bool:
+        """Write in a transaction; return whether that worked. Tasks run even if it does not."""
         try:
             with self._context.database.transaction() as connection:
-                record_success(connection, task) if ok else record_failure(connection, task)
+                write(connection)
         except VedetteError as error:
-            log.warning("the result of task %s could not be recorded: %s", task, error)
+            log.warning("%s could not be recorded: %s", what, error)
+            return False
+        return True
 
 
 def build_maintenance(
@@ -134,11 +168,14 @@ def _event_queue(settings: MaintenanceSettings, aws: AwsClients) -> EventQueue |
     return None if url is None else SqsEventQueue(queue_url=url, aws=aws)
 
 
-@functools.cache
-def _maintenance() -> Maintenance:
+def open_maintenance() -> Maintenance:
+    """Build maintenance for this process: from its environment, with its logging and its metrics."""
     configure_logging(service="maintenance", variables=os.environ)
     warn_of_obsolete_variables()
     return build_maintenance(metrics=build_metrics(service="maintenance", variables=os.environ))
+
+
+_maintenance = functools.cache(open_maintenance)
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """The maintenance tasks: the steps of each, and when AWS and the one-machine stack run it.
 
-This table is the only place that lists the tasks. The local scheduler is derived from it, and a test compares it with
-the schedules of ``template.yaml``. Steps are independent and may run at any time and any number of times. If one step
-fails, the other steps of its task still run.
+This table is the only place that lists the tasks. The local scheduler is derived from it, and tests compare it with
+``template.yaml`` and ``docs/guide/operations.md``. All times are in UTC. Steps are independent and may run at any time
+and any number of times. If one step fails, the other steps of its task still run.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from cloud_functions.db.maintenance.purge import TABLES_WITH_ZERO_COUNTS, purge_
 from cloud_functions.db.stalled_sessions import terminate_stalled_copies
 from cloud_functions.db.webhooks.log import purge_excess_deliveries, purge_old_deliveries
 from cloud_functions.device_commands import request_resends
+from cloud_functions.maintenance.cron import Rate, Schedule, parse_schedule
 from cloud_functions.maintenance.tasks.audit import remove_old_audit_entries
 from cloud_functions.maintenance.tasks.camera_snapshots import (
     complete_snapshots,
@@ -42,11 +43,8 @@ from cloud_functions.maintenance.tasks.site_retention import delete_expired_of_s
 
 log = logging.getLogger(__name__)
 
-DAY_S: Final = 86_400.0
-MINUTE_S: Final = 60.0
-HOUR_S: Final = 3600.0
+EVERY_MINUTE: Final = Rate(timedelta(minutes=1))
 _CLOSED_GAPS_KEPT: Final = timedelta(days=90)
-_HEALTH_KEPT: Final = timedelta(days=30)
 _OUTAGES_KEPT: Final = timedelta(days=90)
 _COMMANDS_KEPT: Final = timedelta(days=30)
 _DELIVERIES_KEPT: Final = timedelta(days=3)
@@ -66,9 +64,17 @@ class Task(NamedTuple):
 
     steps: Sequence[Step]
     expression: str
-    """The EventBridge schedule expression; ``template.yaml`` contains the same text."""
-    every_s: float
-    """The interval of the one-machine scheduler, in seconds."""
+    """The schedule, as EventBridge Scheduler writes it; ``template.yaml`` contains the same text."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The due times; the one-machine scheduler keeps them."""
+        return parse_schedule(self.expression)
+
+    @property
+    def is_frequent(self) -> bool:
+        """Whether it runs each minute. The one-machine scheduler runs other tasks beside it, because they take long."""
+        return self.schedule == EVERY_MINUTE
 
 
 def request_due_gaps(context: MaintenanceContext) -> int:
@@ -110,8 +116,9 @@ def delete_closed_gaps(context: MaintenanceContext) -> int:
 
 
 def delete_old_health(context: MaintenanceContext) -> int:
-    """Delete the health records of cameras that are older than 30 days; return how many."""
-    return in_batches(context, partial(purge_old_health, older_than=_HEALTH_KEPT, limit=ROWS_PER_DELETE))
+    """Delete the health records of cameras that are older than ``HEALTH_RETENTION_DAYS``; return how many."""
+    kept = timedelta(days=context.settings.health_retention_days)
+    return in_batches(context, partial(purge_old_health, older_than=kept, limit=ROWS_PER_DELETE))
 
 
 def delete_old_commands(context: MaintenanceContext) -> int:
@@ -138,7 +145,6 @@ TASKS: Final[Mapping[str, Task]] = {
     "partitions": Task(
         (Step("default", empty_default_partition), Step("ahead", make_months_ahead)),
         expression="cron(10 1 * * ? *)",
-        every_s=DAY_S,
     ),
     "snapshots": Task(
         (
@@ -147,7 +153,6 @@ TASKS: Final[Mapping[str, Task]] = {
             Step("pictures", remove_pictures),
         ),
         expression="cron(0 2 * * ? *)",
-        every_s=DAY_S,
     ),
     "retention": Task(
         (
@@ -160,32 +165,32 @@ TASKS: Final[Mapping[str, Task]] = {
             Step("audit", remove_old_audit_entries),
         ),
         expression="cron(30 2 * * ? *)",
-        every_s=DAY_S,
     ),
+    "health_records": Task((Step("old", delete_old_health),), expression="cron(0 3 ? * SUN *)"),
     "tidy": Task(
         (
             Step("counts", delete_zero_counts),
             Step("gaps", delete_closed_gaps),
-            Step("health", delete_old_health),
             Step("commands", delete_old_commands),
             Step("outages", delete_old_outages),
         ),
-        expression="cron(0 3 * * ? *)",
-        every_s=DAY_S,
+        expression="cron(30 3 * * ? *)",
     ),
     "pictures": Task(
-        (Step("unshown", partial(remove_pictures, late=False)),), expression="rate(1 minute)", every_s=MINUTE_S
+        (Step("unshown", partial(remove_pictures, late=False)),),
+        expression="rate(1 minute)",
     ),
     "webhooks": Task(
         (Step("old", delete_old_deliveries), Step("excess", delete_excess_deliveries)),
         expression="rate(1 hour)",
-        every_s=HOUR_S,
     ),
-    "report": Task((Step("store", store_report),), expression="cron(0 4 * * ? *)", every_s=DAY_S),
+    "report": Task(
+        (Step("store", store_report),),
+        expression="cron(0 4 * * ? *)",
+    ),
     "devices": Task(
         (Step("silent", report_silent_devices), Step("send", send_cloud_events)),
         expression="rate(1 minute)",
-        every_s=MINUTE_S,
     ),
     "gaps": Task(
         (
@@ -195,7 +200,6 @@ TASKS: Final[Mapping[str, Task]] = {
             Step("uploads", complete_snapshots),
         ),
         expression="rate(1 minute)",
-        every_s=MINUTE_S,
     ),
 }
 """By the name that a schedule passes as ``{"task": ...}``. An event without a name runs all tasks, in this order."""

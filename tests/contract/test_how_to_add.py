@@ -205,9 +205,7 @@ EXAMPLES: Final = {
                     r"^from cloud_functions\.maintenance\.tasks\.site_retention .*\n",
                     "from cloud_functions.maintenance.tasks.toy import count_toys\n",
                 ),
-                _insert(
-                    r"^TASKS: .*\{\n", '    "toys": Task((Step("count", count_toys),), "cron(5 3 * * ? *)", DAY_S),\n'
-                ),
+                _insert(r"^TASKS: .*\{\n", '    "toys": Task((Step("count", count_toys),), "cron(5 3 * * ? *)"),\n'),
             ),
             "template.yaml": _insert(
                 r"^        Tidy:\n",
@@ -216,12 +214,17 @@ EXAMPLES: Final = {
                 "            RetryPolicy: {MaximumRetryAttempts: 0}\n",
                 before=True,
             ),
+            "docs/guide/operations.md": _insert(
+                r"^\| `tidy` \|.*\n", "| `toys` | `cron(5 3 * * ? *)` | counts toys |\n", before=True
+            ),
         },
         check=(
+            "from datetime import UTC, datetime\n"
             "from cloud_functions.maintenance.schedule import TASKS\n"
             "from infra.local.aws.scheduler import scheduled_tasks\n"
             "assert TASKS['toys'].steps[0].run(None) == 1\n"
-            "assert 'toys' in {task.event['task'] for task in scheduled_tasks()}\n"
+            "tasks = scheduled_tasks({}, now=datetime.now(UTC))\n"
+            "assert 'toys' in {task.event['task'] for task in tasks}\n"
         ),
         tests=("tests/unit/infra/local/aws/test_scheduler.py",),
     ),

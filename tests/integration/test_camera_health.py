@@ -155,13 +155,22 @@ def test_odd_values_in_a_heartbeat_do_no_harm(api: ApiCalls, ingest: IngestHarne
 
 
 def test_records_older_than_a_month_are_deleted(api: ApiCalls, ingest: IngestHarness, database_url: str) -> None:
-    """The nightly `tidy` deletes them, and no younger one."""
+    """The weekly `health_records` deletes them in batches, and no younger one; a second run deletes nothing."""
     _create(api, "Gate")
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO camera_health (camera_id, status, is_connected, last_check)"
             " SELECT id, 'online', true, now() - days * interval '1 day' FROM cameras, generate_series(28, 33) AS days"
         )
+        connection.execute(
+            "INSERT INTO camera_health (camera_id, status, is_connected, last_check) SELECT id, 'online', true,"
+            " now() - interval '40 days' - n * interval '1 minute' FROM cameras, generate_series(1, 2500) AS n"
+        )
     maintenance = build_maintenance({"DATABASE_URL": database_url}, database=ingest.database)
-    assert maintenance.handle({"task": "tidy"}) == {"tidy": 4}
+    assert maintenance.handle({"task": "health_records"}) == {"health_records": 2504}
+    assert maintenance.handle({"task": "health_records"}) == {"health_records": 0}
     assert len(_history(api, "gate")) == 2
+    shorter = {"DATABASE_URL": database_url, "HEALTH_RETENTION_DAYS": "1"}
+    assert build_maintenance(shorter, database=ingest.database).handle({"task": "health_records"}) == {
+        "health_records": 2
+    }

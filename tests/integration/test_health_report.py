@@ -11,7 +11,9 @@ import pytest
 
 from cloud_functions.api.devices.report_responses import HealthReportEnvelope
 from cloud_functions.maintenance.handler import build_maintenance
+from cloud_functions.maintenance.schedule import TASKS
 from shared.clock import ManualClock, format_utc
+from shared.errors import TransientError
 from tests.support.api_calls import ApiCalls, lambda_api
 from tests.support.command_devices import store_device
 from tests.support.ingest_harness import open_database
@@ -117,3 +119,56 @@ def test_a_report_is_stored_each_day(api: ApiCalls, database_url: str) -> None:
     maintenance.handle({"task": "report"})
     assert api.get(PATH, day="2026-11-20").error().code == "report-not-found"
     database.close()
+
+
+def test_the_report_names_failed_and_late_tasks(api: ApiCalls, database_url: str) -> None:
+    """Each task with its last run, its last success and its next due time; a failed run names its steps."""
+    clock = ManualClock(datetime.now(UTC))
+    database = open_database(database_url)
+    maintenance = build_maintenance({"DATABASE_URL": database_url}, database=database, clock=clock)
+    maintenance.handle({"task": "report"})
+    states = _tasks(api)
+    assert set(states) == set(TASKS)
+    assert (states["report"]["status"], states["tidy"]["status"]) == ("ok", "waiting")
+    assert states["report"]["last_success"] == states["report"]["last_run"] == format_utc(clock.now())
+    assert states["report"]["next_due"] == format_utc(TASKS["report"].schedule.next_after(clock.now()))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE maintenance_tasks SET next_due_at = now() - interval '16 minutes' WHERE task = 'gaps'"
+        )
+        connection.execute("ALTER TABLE commands RENAME TO hidden")
+        with pytest.raises(TransientError, match=r"tidy\.commands"):
+            maintenance.handle({"task": "tidy"})
+        connection.execute("ALTER TABLE hidden RENAME TO commands")
+    states = _tasks(api)
+    assert states["gaps"]["status"] == "late"
+    tidy = states["tidy"]
+    assert (tidy["status"], tidy["failures"], tidy["error"]) == ("failed", 1, "tidy.commands")
+    assert tidy["last_success"] is None
+    maintenance.handle({"task": "tidy"})
+    tidy = _tasks(api)["tidy"]
+    assert (tidy["status"], tidy["failures"], tidy["error"]) == ("ok", 0, None)
+    database.close()
+
+
+def test_an_interrupted_task_is_repeated(api: ApiCalls, database_url: str) -> None:
+    """A run that never ended counts as failed after 75 minutes, and the task of every minute repeats it."""
+    clock = ManualClock(datetime.now(UTC))
+    database = open_database(database_url)
+    maintenance = build_maintenance({"DATABASE_URL": database_url}, database=database, clock=clock)
+    maintenance.handle({"task": "gaps"})
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE maintenance_tasks SET started_at = now() WHERE task = 'tidy'")
+    assert _tasks(api)["tidy"]["status"] == "running"
+    clock.advance(76 * 60)
+    assert maintenance.handle({"task": "gaps"}).keys() == {"gaps"}
+    assert _tasks(api)["tidy"]["error"] == "it was interrupted"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE maintenance_retries SET due_at = now()")
+    assert maintenance.handle({"task": "gaps"}).keys() == {"gaps", "tidy"}
+    assert maintenance.last_successes().keys() == {"gaps", "tidy"}
+    database.close()
+
+
+def _tasks(api: ApiCalls) -> dict[str, dict[str, Any]]:
+    return {task["task"]: task for task in _report(api)["maintenance"]["tasks"]}

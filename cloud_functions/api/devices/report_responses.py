@@ -69,6 +69,28 @@ class DeviceWithGaps(GapTotals):
     oldest: str = Field(json_schema_extra=DATE_TIME, description="When its oldest open gap was found.")
 
 
+class MaintenanceTask(BaseModel):
+    """A regular task of maintenance, and its last run."""
+
+    task: str
+    schedule: str = Field(description="As EventBridge Scheduler writes it, in UTC.")
+    status: Literal["ok", "running", "waiting", "failed", "late"] = Field(
+        description="`waiting`: it was not due yet. `failed`: its last run failed, and is repeated within an hour."
+        " `late`: it did not run within 15 minutes after it was due."
+    )
+    last_run: str | None = Field(json_schema_extra=DATE_TIME, description="When its last run began.")
+    last_success: str | None = Field(json_schema_extra=DATE_TIME)
+    next_due: str = Field(json_schema_extra=DATE_TIME)
+    failures: int = Field(description="In a row.")
+    error: str | None = Field(description="The failed steps of its last run.")
+
+
+class MaintenanceReport(BaseModel):
+    """State of maintenance."""
+
+    tasks: list[MaintenanceTask]
+
+
 class HealthReport(BaseModel):
     """State of all cameras and devices. Each list has at most 50 entries."""
 
@@ -79,6 +101,10 @@ class HealthReport(BaseModel):
     devices_with_dropped_data: list[DroppedData] = Field(description="Those that dropped most come first.")
     gaps: GapTotals
     devices_with_gaps: list[DeviceWithGaps] = Field(description="Those that miss most events come first.")
+    maintenance: MaintenanceReport | None = Field(
+        default=None,
+        description="Null for callers who are limited to camera groups, and in reports of earlier releases.",
+    )
 
 
 class HealthReportEnvelope(BaseModel):

@@ -23,4 +23,9 @@ def store_report(context: MaintenanceContext) -> int:
         purge_old_reports(connection, now=now, older_than=_KEPT)
     cameras, devices = report["cameras"]["by_status"], report["devices"]
     log.info("health report: cameras %s, devices %s, gaps %s", cameras, devices, report["gaps"])
+    for task in report["maintenance"]["tasks"]:
+        if task["status"] in ("failed", "late"):
+            log.warning(
+                "maintenance task %s is %s: last success %s", task["task"], task["status"], task["last_success"]
+            )
     return 1

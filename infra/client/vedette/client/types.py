@@ -841,6 +841,7 @@ class HealthReport(TypedDict):
     devices_with_dropped_data: list[DroppedData]
     gaps: GapTotals
     devices_with_gaps: list[DeviceWithGaps]
+    maintenance: NotRequired[MaintenanceReport | None]
 
 
 class HealthReportEnvelope(TypedDict):
@@ -948,6 +949,25 @@ class LoiteringSettings(TypedDict):
     after_s: float
     again_after_s: NotRequired[float | None]
     grace_s: NotRequired[float]
+
+
+class MaintenanceReport(TypedDict):
+    """State of maintenance."""
+
+    tasks: list[MaintenanceTask]
+
+
+class MaintenanceTask(TypedDict):
+    """A regular task of maintenance, and its last run."""
+
+    task: str
+    schedule: str
+    status: Literal["ok", "running", "waiting", "failed", "late"]
+    last_run: str | None
+    last_success: str | None
+    next_due: str
+    failures: int
+    error: str | None
 
 
 class MeResponse(TypedDict):
