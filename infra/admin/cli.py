@@ -19,6 +19,7 @@ from cloud_functions.api.security.passwords import generated_password
 from cloud_functions.api.security.roles import ROLES
 from infra.admin import accounts, audit
 from infra.admin.database import database_url
+from infra.admin.dead_letters import cli as dead_letters
 from infra.admin.doctor.command import add_doctor
 from infra.admin.migrations import add_migrate
 from shared.errors import ConfigurationError, PermanentError, VedetteError
@@ -34,10 +35,7 @@ def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str]
     command: Callable[[Options, str], int | None] = options.run
     try:
         _require_output()
-        url = ""
-        if options.needs_database:
-            url = database_url(os.environ if variables is None else variables, state=options.state)
-        status = command(options, url)
+        status = command(options, _database(options, os.environ if variables is None else variables))
         sys.stdout.flush()
     except VedetteError as error:
         sys.stderr.write(f"vedette-admin: {error}\n")
@@ -52,6 +50,16 @@ def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str]
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status or 0
+
+
+def _database(options: Options, variables: Mapping[str, str]) -> str:
+    """Return the address of the database; an empty text for a command that can do without it, if there is none."""
+    try:
+        return database_url(variables, state=options.state)
+    except ConfigurationError:
+        if options.needs_database:
+            raise
+        return ""
 
 
 def _require_output() -> None:
@@ -87,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     key.add_argument("--expires", type=int, metavar="DAYS", help="days for which the key is valid (default: no limit)")
     _add(keys, "revoke", _revoke_key, "revoke an API key", "NAME")
     _add_adopt(commands)
+    dead_letters.add_commands(commands)
     audits = commands.add_parser("audit", help="verify the audit log").add_subparsers(required=True, metavar="STEP")
     verify = _add(audits, "verify", _verify_audit, "find changed, missing and reordered entries of the audit log")
     verify.add_argument(

@@ -20,7 +20,6 @@ from infra.admin.adopt.old_database import EVENTS, PLATE_EVENTS, OldDatabase, Ol
 from infra.admin.adopt.old_events import map_event
 from infra.admin.adopt.old_plates import map_plate
 from infra.admin.adopt.pictures import PictureCopier
-from infra.admin.adopt.progress_bar import ProgressBar
 from infra.admin.adopt.record import (
     Progress,
     complete,
@@ -30,6 +29,7 @@ from infra.admin.adopt.record import (
     save_progress,
     stored,
 )
+from infra.admin.progress_bar import ProgressBar
 from shared.clock import format_utc
 from shared.errors import ContractError, TransientError
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from cloud_functions.aws import aws_error
+from infra.admin import stack
 from infra.admin.adopt.image_header import ImageHeader, image_header
 from infra.admin.adopt.mapped_row import MappedRow
-from infra.local.aws.resources import BUCKET
-from infra.local.processes.ports import LOOPBACK
-from infra.local.servers.aws import aws_environment
 from shared.clock import format_utc
 from shared.errors import ConfigurationError
 from shared.storage_keys import (
@@ -63,26 +60,8 @@ class Bucket:
 
 def open_bucket(variables: Mapping[str, str], *, state: Path | None) -> Bucket:
     """Return the bucket of a running one-machine stack, or the one that SNAPSHOT_BUCKET names."""
-    import boto3
-
-    if state is not None:
-        try:
-            port = int(json.loads((state / "ports.json").read_text(encoding="utf-8"))["aws"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ConfigurationError(f"{state} is not the state folder of a one-machine stack") from None
-        local = aws_environment(f"http://{LOOPBACK}:{port}")
-        client: Any = boto3.client(
-            "s3",
-            endpoint_url=local["AWS_ENDPOINT_URL"],
-            region_name=local["AWS_REGION"],
-            aws_access_key_id=local["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=local["AWS_SECRET_ACCESS_KEY"],
-        )
-        return Bucket(client=client, name=BUCKET)
-    name = variables.get("SNAPSHOT_BUCKET", "").strip()
-    if not name:
-        raise ConfigurationError("--snapshots needs SNAPSHOT_BUCKET, the bucket that the pictures are copied to")
-    return Bucket(client=boto3.client("s3", endpoint_url=variables.get("AWS_ENDPOINT_URL") or None), name=name)
+    client, name = stack.open_bucket(variables, state=state, needed_by="--snapshots")
+    return Bucket(client=client, name=name)
 
 
 class PictureCopier:

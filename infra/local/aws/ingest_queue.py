@@ -16,6 +16,7 @@ from typing import Any
 
 from cloud_functions.aws import AwsClients
 from cloud_functions.device_commands import IotCommandPublisher
+from infra.local.aws.earlier_reasons import EarlierReasons
 from infra.local.aws.fanout_event_source import FanoutEventSourceMapping
 from infra.local.aws.queue_file import QueueFile
 from infra.local.aws.resources import DEAD_LETTER_QUEUE, INGEST_QUEUE
@@ -26,28 +27,35 @@ log = logging.getLogger(__name__)
 Publish = Callable[[str, bytes], None]
 
 
-def run_ingest_queue(queues: QueueFile, stopped: threading.Event) -> None:
+def run_ingest_queue(queues: QueueFile, stopped: threading.Event, reasons: EarlierReasons) -> None:
     """Forward messages until ``stopped`` is set."""
     publisher = IotCommandPublisher(aws=AwsClients(), endpoint_url=os.environ.get("IOT_DATA_ENDPOINT"))
-    ingest_queue_mapping(queues, publisher.publish).run(stopped)
+    ingest_queue_mapping(queues, publisher.publish, reasons).run(stopped)
 
 
-def ingest_queue_mapping(queues: QueueFile, publish: Publish) -> FanoutEventSourceMapping:
-    """Return the event source mapping of the ingest queue, with a function that publishes each message."""
+def ingest_queue_mapping(
+    queues: QueueFile, publish: Publish, reasons: EarlierReasons | None = None
+) -> FanoutEventSourceMapping:
+    """Return the event source mapping of the ingest queue, with a function that publishes each message.
+
+    ``reasons`` keeps the earlier reasons of messages that were dead letters.
+    """
+    kept = reasons or EarlierReasons()
     return FanoutEventSourceMapping(
         queues=queues,
         queue=INGEST_QUEUE,
         dead_queue=DEAD_LETTER_QUEUE,
-        invoke=lambda event: _forward(event, publish),
+        invoke=lambda event: _forward(event, publish, kept),
     )
 
 
-def _forward(event: bytes, publish: Publish) -> bytes:
+def _forward(event: bytes, publish: Publish, reasons: EarlierReasons) -> bytes:
     """Publish the messages of an SQS event; return those that failed, as a Lambda function does."""
     failed: list[dict[str, str]] = []
     for record in json.loads(event)["Records"]:
         try:
             envelope: dict[str, Any] = json.loads(record["body"])
+            reasons.remember(envelope)
             publish(envelope["topic"], base64.b64decode(envelope["payload_base64"]))
         except (VedetteError, ValueError, KeyError, TypeError) as error:
             log.warning("a message of the ingest queue was not published: %s", error)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_functions.fanout.targets import REPEAT_EVENT, TARGETS
+from infra.local.aws.earlier_reasons import EarlierReasons
 from infra.local.aws.fanout_event_source import FanoutEventSourceMapping
 from infra.local.aws.ingest_queue import run_ingest_queue
 from infra.local.aws.lambda_function import LambdaFunction
@@ -89,12 +90,15 @@ def _serve_stack(port: int, state: Path, objects: Path, stopped: threading.Event
     folder.make_bucket(BUCKET)
     queues = QueueFile(state / "queues.db")
     targets = [name for name, entry in TARGETS.items() if os.environ.get(entry.variable)]
-    messaging = Messaging(queues=queues, subscribers=[FANOUT_QUEUES[name] for name in targets], fallback=Moto())
+    reasons = EarlierReasons()
+    messaging = Messaging(
+        queues=queues, subscribers=[FANOUT_QUEUES[name] for name in targets], fallback=Moto(), reasons=reasons
+    )
     deliveries = [
         threading.Thread(target=_deliver, args=(name, queues, state, stopped), name=f"fanout-{name}")
         for name in targets
     ]
-    deliveries.append(threading.Thread(target=run_ingest_queue, args=(queues, stopped), name="ingest-queue"))
+    deliveries.append(threading.Thread(target=run_ingest_queue, args=(queues, stopped, reasons), name="ingest-queue"))
     for delivery in deliveries:
         delivery.start()
     _serve(make_server(port, ObjectStore(folder=folder, fallback=messaging)))

@@ -14,8 +14,9 @@ from urllib.parse import parse_qsl
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
+from infra.local.aws.earlier_reasons import EarlierReasons
 from infra.local.aws.queue_file import QueueFile
-from infra.local.aws.resources import HUB_TOPIC_ARN, QUEUES, queue_arn
+from infra.local.aws.resources import DEAD_LETTER_QUEUE, HUB_TOPIC_ARN, QUEUES, queue_arn
 from infra.local.aws.sqs_event import QueueMessage
 from infra.local.aws.wsgi import Application, Environ, StartResponse, body_of, service_of
 
@@ -27,9 +28,20 @@ _SNS_NAMESPACE = "http://sns.amazonaws.com/doc/2010-03-31/"
 class Messaging:
     """The WSGI application for SNS and SQS; all other requests go to ``fallback``."""
 
-    def __init__(self, *, queues: QueueFile, subscribers: Sequence[str], fallback: Application) -> None:
-        """``subscribers``: the queues that receive a copy of every message published to the topic."""
+    def __init__(
+        self,
+        *,
+        queues: QueueFile,
+        subscribers: Sequence[str],
+        fallback: Application,
+        reasons: EarlierReasons | None = None,
+    ) -> None:
+        """``subscribers``: the queues that receive a copy of every message published to the topic.
+
+        ``reasons`` are added to messages that ingest rejects again.
+        """
         self._queues = queues
+        self._reasons = reasons
         self._subscribers = subscribers
         self._fallback = fallback
         self._topic_calls: dict[str, Callable[[Mapping[str, str]], str]] = {
@@ -43,6 +55,8 @@ class Messaging:
             "ReceiveMessage": self._receive,
             "DeleteMessage": self._delete,
             "DeleteMessageBatch": self._delete_batch,
+            "ChangeMessageVisibility": self._change_visibility,
+            "ChangeMessageVisibilityBatch": self._change_visibility_batch,
             "GetQueueAttributes": self._queue_attributes,
         }
 
@@ -120,6 +134,8 @@ class Messaging:
 
     def _send(self, request: dict[str, Any]) -> dict[str, Any]:
         body: str = request["MessageBody"]
+        if self._reasons is not None and _queue_of(request) == DEAD_LETTER_QUEUE:
+            body = self._reasons.restored(body)
         digest = _md5(body)  # first, because a text without UTF-8 encoding must be refused before it is stored
         (message_id,) = self._queues.put(_queue_of(request), [(body, _sqs_attributes(request))])
         return {"MessageId": message_id, "MD5OfMessageBody": digest}
@@ -148,10 +164,24 @@ class Messaging:
         self._queues.delete([entry["ReceiptHandle"] for entry in request["Entries"]])
         return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]], "Failed": []}
 
+    def _change_visibility(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._queues.show_after(request["ReceiptHandle"], hidden_s=float(request["VisibilityTimeout"]))
+        return {}
+
+    def _change_visibility_batch(self, request: dict[str, Any]) -> dict[str, Any]:
+        for entry in request["Entries"]:
+            self._change_visibility(entry)
+        return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]], "Failed": []}
+
     def _queue_attributes(self, request: dict[str, Any]) -> dict[str, Any]:
         queue = _queue_of(request)
-        count = str(self._queues.count(queue))
-        return {"Attributes": {"QueueArn": queue_arn(queue), "ApproximateNumberOfMessages": count}}
+        hidden = self._queues.count_hidden(queue)
+        attributes = {
+            "QueueArn": queue_arn(queue),
+            "ApproximateNumberOfMessages": str(self._queues.count(queue) - hidden),
+            "ApproximateNumberOfMessagesNotVisible": str(hidden),
+        }
+        return {"Attributes": attributes}
 
 
 def _unreadable(error: Exception) -> str:

@@ -97,6 +97,27 @@ class QueueFile:
         with self._changed, self._transaction():
             self._database.executemany("DELETE FROM message WHERE id = ?", rows)
 
+    def show_after(self, receipt_handle: str, *, hidden_s: float) -> None:
+        """Make one message visible after ``hidden_s`` seconds; ignore a handle that is not valid."""
+        if not _HANDLE.fullmatch(receipt_handle):
+            return
+        visible_at_ms = int((time.time() + hidden_s) * 1000)
+        with self._changed:
+            with self._transaction():
+                self._database.execute(
+                    "UPDATE message SET visible_at_ms = ? WHERE id = ?", (visible_at_ms, int(receipt_handle))
+                )
+            self._changed.notify_all()
+
+    def count_hidden(self, queue: str) -> int:
+        """Return how many messages of the queue a reader holds."""
+        now_ms = time.time_ns() // 1_000_000
+        with self._changed:
+            row = self._database.execute(
+                "SELECT count(*) FROM message WHERE queue = ? AND visible_at_ms > ?", (queue, now_ms)
+            ).fetchone()
+            return int(row[0])
+
     def count(self, queue: str) -> int:
         with self._changed:
             row = self._database.execute("SELECT count(*) FROM message WHERE queue = ?", (queue,)).fetchone()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from infra.admin.adopt.image_header import ImageHeader, image_header
 from infra.admin.adopt.mapped_row import camera_names, deterministic_event_id
-from infra.admin.adopt.progress_bar import ProgressBar
+from infra.admin.progress_bar import ProgressBar
 from shared.ids import is_segment, is_uuid
 
 

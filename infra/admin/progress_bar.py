@@ -11,15 +11,23 @@ _INTERVAL_S: Final = 0.2
 
 
 class ProgressBar:
-    """Shows how many of ``total`` rows are done. ``advance`` may pass the total: the old system may still write."""
+    """Shows how many of ``total`` rows are done. ``advance`` may pass the total: another system may still write."""
 
     def __init__(
-        self, label: str, *, total: int, done: int, stream: TextIO, monotonic: Callable[[], float] = time.monotonic
+        self,
+        label: str,
+        *,
+        total: int,
+        done: int,
+        stream: TextIO,
+        unit: str = "rows",
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._label = label
         self._total = max(total, 1)
         self._done = self._first = done
         self._stream = stream
+        self._unit = unit
         self._monotonic = monotonic
         self._began_s = monotonic()
         self._shown_s = float("-inf")
@@ -54,4 +62,4 @@ class ProgressBar:
 
     def _numbers(self, now_s: float) -> str:
         elapsed_s = max(now_s - self._began_s, 1e-3)
-        return f"{self._done:,} of {self._total:,} rows, {(self._done - self._first) / elapsed_s:,.0f}/s"
+        return f"{self._done:,} of {self._total:,} {self._unit}, {(self._done - self._first) / elapsed_s:,.0f}/s"

@@ -1,0 +1,1 @@
+"""``vedette-admin dead-letters``: lists, shows, re-drives and deletes what ingest and fan-out could not process."""
