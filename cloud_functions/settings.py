@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from shared.errors import ConfigurationError
@@ -266,6 +266,17 @@ class FanoutSettings:
         )
 
 
+def fanout_queues(env: Environment) -> dict[str, str]:
+    """Return the queue URL of each fan-out target, from ``FANOUT_QUEUES``: ``redis=https://… webhook=https://…``."""
+    queues: dict[str, str] = {}
+    for entry in env.text("FANOUT_QUEUES", "").split():
+        target, separator, url = entry.partition("=")
+        if not target or not separator or not url:
+            raise ConfigurationError("FANOUT_QUEUES must be like redis=https://… webhook=https://…")
+        queues[target] = url
+    return queues
+
+
 def redis_url(env: Environment) -> str | None:
     """Return ``REDIS_URL``, or the URL of its parts; None if neither is set."""
     return env.optional("REDIS_URL") or _redis_url_of_parts(env)
@@ -305,6 +316,11 @@ class MaintenanceSettings:
     """Age at which entries of the audit log are removed; with None they are kept without limit."""
     health_retention_days: int = 30
     """Age at which health records of cameras are deleted. A higher value keeps a longer history."""
+    fanout_queues: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The queue of each fan-out target, by target, into which replays are sent."""
+    replay_events_per_s: int = 100
+    """Events that replays send in a second, all together. Raising it shortens a replay, and live events wait longer
+    behind its events."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -321,4 +337,6 @@ class MaintenanceSettings:
             snapshot_retention_days=snapshot_retention_days or None,
             audit_retention_days=env.whole("AUDIT_RETENTION_DAYS", 0, least=0, most=36_500) or None,
             health_retention_days=env.whole("HEALTH_RETENTION_DAYS", 30, least=1, most=36_500),
+            fanout_queues=fanout_queues(env),
+            replay_events_per_s=env.whole("REPLAY_EVENTS_PER_S", 100, least=1, most=1000),
         )

@@ -44,6 +44,7 @@ from cloud_functions.api.users import key_routes, login_routes, session_routes, 
 from cloud_functions.api.users import routes as users
 from cloud_functions.api.watchlists import routes as watchlists
 from cloud_functions.api.webhooks import delivery_routes as webhook_deliveries
+from cloud_functions.api.webhooks import replay_routes
 from cloud_functions.api.webhooks import routes as webhooks
 from shared import __version__
 
@@ -76,6 +77,7 @@ _ENVELOPED_ROUTERS = (
     audit_routes.router,
     webhooks.router,
     webhook_deliveries.router,
+    replay_routes.router,
 )
 """The same for the routers whose responses and errors are in the envelope."""
 _DEVICES_PATH = f"{MOUNTS[1]}{devices.router.prefix}"

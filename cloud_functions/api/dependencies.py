@@ -48,6 +48,8 @@ class Dependencies:
     plate_access: PlateAccess = field(default_factory=PlateAccess)
     camera_passwords: CameraPasswords = field(default_factory=CameraPasswords)
     webhook_secrets: WebhookSecrets = field(default_factory=WebhookSecrets)
+    replay_targets: frozenset[str] = frozenset()
+    """The fan-out targets of the deployment, to which replays can be sent."""
     replies: ReplySignals = field(default_factory=PolledReplySignals)
     tokens: AccessTokens | None = None
     """Access tokens of users; None if the gateway authorizes callers."""

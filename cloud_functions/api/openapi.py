@@ -77,8 +77,8 @@ TAGS: Final = [
     },
     {
         "name": "Webhooks",
-        "description": "Receivers to which events are sent over HTTP, and the log of deliveries. Responses and errors"
-        " are in the envelope.",
+        "description": "Receivers to which events are sent over HTTP, the log of deliveries, and replays, which send"
+        " stored events again. Responses and errors are in the envelope.",
     },
     {"name": "Health", "description": "Status of the API and the services it depends on."},
 ]

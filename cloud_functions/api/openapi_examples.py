@@ -62,6 +62,13 @@ _VALUES: Final[Mapping[str, Any]] = {
 _BODIES: Final[Mapping[str, Any]] = {
     "add_patterns": {"patterns": [{"kind": "exact", "pattern": "ABC123", "reason": "reported stolen"}]},
     "create_camera": {"name": "Front Door", "rtsp_url": "rtsp://192.168.1.100:8554/stream", "is_active": True},
+    "create_replay": {
+        "target": "webhook",
+        "webhook": _UUID,
+        "start_time": "2026-11-20T00:00:00Z",
+        "end_time": "2026-11-20T06:00:00Z",
+        "filter": {"event_type": "anpr", "camera_id": "front-door"},
+    },
     "create_webhook": {
         "name": "door controller",
         "url": "https://receiver.example/events",

@@ -69,6 +69,7 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "key-not-found": ProblemType(404, "The API key does not exist."),
         "webhook-not-found": ProblemType(404, "The webhook does not exist."),
         "delivery-not-found": ProblemType(404, "The webhook has no delivery with this id."),
+        "replay-not-found": ProblemType(404, "The replay does not exist."),
         "method-not-allowed": ProblemType(405, "The path does not support the method. See `Allow`."),
         "name-taken": ProblemType(409, "Another watch-list, camera group, user, API key or webhook has this name."),
         "last-admin": ProblemType(409, "The change would leave no active admin who is not limited to camera groups."),
@@ -83,6 +84,8 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         ),
         "too-many-webhooks": ProblemType(409, "The deployment has as many webhooks as it may have."),
         "webhook-disabled": ProblemType(409, "The webhook is disabled, so nothing is delivered to it."),
+        "too-many-replays": ProblemType(409, "As many replays are open as may be. Wait for one to end, or cancel one."),
+        "replay-ended": ProblemType(409, "The replay has ended, so it cannot be cancelled."),
         "camera-inactive": ProblemType(409, "The camera is switched off."),
         "several-cameras": ProblemType(409, "The path names a device with several cameras. Name the camera."),
         "changed-meanwhile": ProblemType(
@@ -91,6 +94,7 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "body-too-large": ProblemType(413, "The body is larger than 6 MiB."),
         "invalid-parameter": ProblemType(422, "Parameters or body fields are invalid. `errors` lists them."),
         "answer-too-large": ProblemType(422, "The response is too large for Lambda. Request fewer items."),
+        "replay-too-large": ProblemType(422, "More than 100,000 events match a replay. Narrow its span or its filter."),
         "group-too-large": ProblemType(422, "The group has too many active cameras for one capture."),
         "import-rejected": ProblemType(
             422, "Rows of an import are invalid, and it asked for all or nothing. `details` lists them."

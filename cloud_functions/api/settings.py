@@ -9,7 +9,7 @@ from typing import Final, Literal, Self, cast, get_args
 
 from cloud_functions.api.security.oidc.settings import OidcSettings
 from cloud_functions.api.security.rate_limit.gcra import RateLimit
-from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings, redis_url
+from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings, fanout_queues, redis_url
 from shared.errors import ConfigurationError
 
 Authentication = Literal["gateway", "users"]
@@ -56,6 +56,8 @@ class ApiSettings:
     """With ``users``: how many requests each user, API key or anonymous address may send. None: without limit."""
     rate_limit_redis_url: str | None = None
     """Where all processes count together; without it, each process counts for itself."""
+    replay_targets: frozenset[str] = frozenset()
+    """The fan-out targets of the deployment, to which replays can be sent."""
     plates: PlateSettings = field(default_factory=PlateSettings)
 
     @classmethod
@@ -86,6 +88,7 @@ class ApiSettings:
             oidc=oidc,
             rate_limit=_rate_limit(env, is_on=authentication == "users"),
             rate_limit_redis_url=redis_url(env),
+            replay_targets=frozenset(fanout_queues(env)),
             plates=PlateSettings.from_environment(env),
         )
 

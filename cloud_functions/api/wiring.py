@@ -140,6 +140,7 @@ def _app(
         plate_access=plate_access,
         camera_passwords=CameraPasswords(master_keys=keys),
         webhook_secrets=WebhookSecrets(master_keys=keys),
+        replay_targets=settings.replay_targets,
         tokens=tokens,
         session_over_http=settings.session_over_http,
         limits_rates=tokens is not None and settings.rate_limit is not None,

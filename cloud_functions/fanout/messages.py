@@ -1,4 +1,7 @@
-"""Reads the SNS messages of a target's queue, with or without raw message delivery."""
+"""Reads the messages of a target's queue: from SNS with or without raw message delivery, and of replays.
+
+A message may be compressed, or addressed to one subscriber; its attributes say so (``event_messages``).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,16 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
-from shared.errors import ConfigurationError
+from cloud_functions.event_messages import CONTENT_ENCODING, GZIP_BASE64, REPLAY_ID, WEBHOOK_ID, decompressed
+from shared.errors import ConfigurationError, ContractError
+
+
+class Replay(NamedTuple):
+    """Marks a delivery that a replay sends again."""
+
+    replay_id: str
+    webhook_id: str | None = None
+    """The webhook that alone receives it; None for every subscriber of the target."""
 
 
 class Delivery(NamedTuple):
@@ -15,9 +27,10 @@ class Delivery(NamedTuple):
 
     message_id: str
     document: str
-    """The flat event as JSON text, delivered unchanged."""
+    """The flat event as JSON text, delivered unchanged. That of a replay says ``"replayed":true``."""
     event_type: str
     camera_id: str
+    replay: Replay | None = None
 
 
 def read_deliveries(event: Mapping[str, Any]) -> tuple[list[Delivery], list[str]]:
@@ -32,7 +45,7 @@ def read_deliveries(event: Mapping[str, Any]) -> tuple[list[Delivery], list[str]
     deliveries: list[Delivery] = []
     unreadable: list[str] = []
     for record in records:
-        delivery = _read(record["messageId"], record["body"])
+        delivery = _read(record)
         if delivery is None:
             unreadable.append(record["messageId"])
         else:
@@ -40,16 +53,33 @@ def read_deliveries(event: Mapping[str, Any]) -> tuple[list[Delivery], list[str]
     return deliveries, unreadable
 
 
-def _read(message_id: str, body: str) -> Delivery | None:
+def _read(record: Mapping[str, Any]) -> Delivery | None:
     try:
-        flat = from_json(body)
-        document = body
-        if isinstance(flat, dict) and flat.get("Type") == "Notification":
-            document = flat["Message"]
-            flat = from_json(document)
+        document, attributes = _content(record)
+        flat = from_json(document)
         event_type, camera_id = flat["event_type"], flat["camera_id"]
-    except (ValueError, KeyError, TypeError):
+        replay_id = attributes.get(REPLAY_ID)
+        replay = None if replay_id is None else Replay(replay_id, attributes.get(WEBHOOK_ID))
+    except (ContractError, ValueError, KeyError, TypeError, AttributeError):
         return None
     if type(event_type) is not str or type(camera_id) is not str:
         return None
-    return Delivery(message_id, document, event_type, camera_id)
+    return Delivery(record["messageId"], document, event_type, camera_id, replay)
+
+
+def _content(record: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return the document of a message, decompressed, and the message's attributes."""
+    body: str = record["body"]
+    attributes = {name: value["stringValue"] for name, value in (record.get("messageAttributes") or {}).items()}
+    if CONTENT_ENCODING not in attributes:  # it may be wrapped, and is JSON in any case
+        flat = from_json(body)
+        if not isinstance(flat, dict) or flat.get("Type") != "Notification":
+            return body, attributes
+        body = flat["Message"]
+        attributes = {name: value["Value"] for name, value in (flat.get("MessageAttributes") or {}).items()}
+    encoding = attributes.get(CONTENT_ENCODING)
+    if encoding is None:
+        return body, attributes
+    if encoding != GZIP_BASE64:
+        raise ContractError(f"unknown content encoding {encoding[:40]!r}", reason="bad_encoding")
+    return decompressed(body), attributes

@@ -142,6 +142,7 @@ def build_maintenance(
     database: Database | None = None,
     commands: CommandPublisher | None = None,
     events: EventQueue | None = None,
+    fanout_queues: Mapping[str, EventQueue] | None = None,
     metrics: Metrics | None = None,
     clock: Clock | None = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -157,10 +158,15 @@ def build_maintenance(
         gaps=GapSettings.from_environment(env),
         clock=clock or SystemClock(),
         events=events or _event_queue(settings, aws),
+        fanout_queues=_fanout_queues(settings, aws) if fanout_queues is None else fanout_queues,
         snapshots=S3SnapshotStore(bucket=settings.snapshot_bucket, aws=aws) if settings.snapshot_bucket else None,
         sleep=sleep,
     )
     return Maintenance(context=context, metrics=metrics or NoMetrics())
+
+
+def _fanout_queues(settings: MaintenanceSettings, aws: AwsClients) -> dict[str, EventQueue]:
+    return {target: SqsEventQueue(queue_url=url, aws=aws) for target, url in settings.fanout_queues.items()}
 
 
 def _event_queue(settings: MaintenanceSettings, aws: AwsClients) -> EventQueue | None:

@@ -18,6 +18,7 @@ from cloud_functions.db.commands.record import purge_old_commands
 from cloud_functions.db.devices.gaps import claim_due_gaps, give_up_old_gaps, reachable_devices_with_due_gaps
 from cloud_functions.db.devices.outages import purge_old_outages
 from cloud_functions.db.maintenance.purge import TABLES_WITH_ZERO_COUNTS, purge_old_gaps, purge_zero_counts
+from cloud_functions.db.replays.record import purge_old_replays
 from cloud_functions.db.stalled_sessions import terminate_stalled_copies
 from cloud_functions.db.webhooks.log import purge_excess_deliveries, purge_old_deliveries
 from cloud_functions.device_commands import request_resends
@@ -32,6 +33,7 @@ from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.maintenance.tasks.health_report import store_report
 from cloud_functions.maintenance.tasks.partitions import empty_default_partition, make_months_ahead
 from cloud_functions.maintenance.tasks.pictures import delete_old_pictures, remove_pictures
+from cloud_functions.maintenance.tasks.replays import send_replays
 from cloud_functions.maintenance.tasks.retention import (
     ROWS_PER_DELETE,
     delete_old_strays,
@@ -49,6 +51,7 @@ _OUTAGES_KEPT: Final = timedelta(days=90)
 _COMMANDS_KEPT: Final = timedelta(days=30)
 _DELIVERIES_KEPT: Final = timedelta(days=3)
 _DELIVERIES_OF_WEBHOOK: Final = 10_000
+_REPLAYS_KEPT: Final = timedelta(days=30)
 _STALLED_AFTER_S: Final = 60.0
 
 
@@ -141,6 +144,11 @@ def delete_excess_deliveries(context: MaintenanceContext) -> int:
     return in_batches(context, partial(purge_excess_deliveries, kept=_DELIVERIES_OF_WEBHOOK, limit=ROWS_PER_DELETE))
 
 
+def delete_old_replays(context: MaintenanceContext) -> int:
+    """Delete replays that ended more than 30 days ago; return how many."""
+    return in_batches(context, partial(purge_old_replays, older_than=_REPLAYS_KEPT, limit=ROWS_PER_DELETE))
+
+
 TASKS: Final[Mapping[str, Task]] = {
     "partitions": Task(
         (Step("default", empty_default_partition), Step("ahead", make_months_ahead)),
@@ -173,6 +181,7 @@ TASKS: Final[Mapping[str, Task]] = {
             Step("gaps", delete_closed_gaps),
             Step("commands", delete_old_commands),
             Step("outages", delete_old_outages),
+            Step("replays", delete_old_replays),
         ),
         expression="cron(30 3 * * ? *)",
     ),
@@ -184,6 +193,7 @@ TASKS: Final[Mapping[str, Task]] = {
         (Step("old", delete_old_deliveries), Step("excess", delete_excess_deliveries)),
         expression="rate(1 hour)",
     ),
+    "replays": Task((Step("send", send_replays),), expression="rate(1 minute)"),
     "report": Task(
         (Step("store", store_report),),
         expression="cron(0 4 * * ? *)",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloud_functions.fanout.targets import TARGETS
 from cloud_functions.plates.master_keys import make_key_file
 from infra.local.aws import resources
 from infra.local.processes.first_admin import FirstAdmin
@@ -252,7 +253,7 @@ class Stack:
 
     def _function_environment(self, data_plane_port: int) -> dict[str, str]:
         """Return the functions' environment, as in the template, with addresses on this machine."""
-        return {
+        environment = {
             **aws_environment(self.urls["aws"]),
             **_authentication(),
             "IOT_DATA_ENDPOINT": f"http://{LOOPBACK}:{data_plane_port}",
@@ -275,6 +276,12 @@ class Stack:
             "POWERTOOLS_METRICS_NAMESPACE": "Vedette",
             "LOG_LEVEL": os.environ.get("LOG_LEVEL", "INFO"),
         }
+        queues = {
+            target: resources.queue_url(self.urls["aws"], queue)
+            for target, queue in resources.FANOUT_QUEUES.items()
+            if environment.get(TARGETS[target].variable)
+        }
+        return environment | {"FANOUT_QUEUES": " ".join(f"{target}={url}" for target, url in queues.items())}
 
     # Status
 

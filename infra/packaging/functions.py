@@ -15,7 +15,13 @@ PYTHON_VERSION: Final = "3.13"
 PLATFORM: Final = "aarch64-manylinux_2_28"
 """arm64 on Amazon Linux 2023."""
 
-_COMMON: Final = ("shared", "cloud_functions/__init__.py", "cloud_functions/aws.py", "cloud_functions/observability.py")
+_COMMON: Final = (
+    "shared",
+    "cloud_functions/__init__.py",
+    "cloud_functions/aws.py",
+    "cloud_functions/event_messages.py",
+    "cloud_functions/observability.py",
+)
 _WITH_DATABASE: Final = (*_COMMON, "cloud_functions/settings.py", "cloud_functions/db", "cloud_functions/plates")
 _WITH_SNAPSHOTS: Final = ("cloud_functions/object_storage", "cloud_functions/snapshot_store.py")
 _WITH_PRIVACY: Final = (*_WITH_DATABASE, "cloud_functions/privacy")

@@ -37,7 +37,8 @@ class FakeQueue:
     bodies: list[str] = field(default_factory=list)
     unavailable: bool = False
 
-    def send(self, bodies: Mapping[str, str]) -> set[str]:
+    def send(self, bodies: Mapping[str, str], attributes: object = None) -> set[str]:
+        del attributes
         if self.unavailable:
             return set(bodies)
         self.bodies += bodies.values()

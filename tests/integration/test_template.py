@@ -105,13 +105,28 @@ def test_a_function_may_send_commands_and_publish_nothing_else(template: dict[st
     assert topic == "topic/vedette/*/*/commands/*"
 
 
-def test_maintenance_may_send_events_to_ingest_only(template: dict[str, Any]) -> None:
-    """Events about silent devices go into the queue that its environment names, and into no other."""
+def test_maintenance_may_send_events_to_the_queues_of_its_environment_only(template: dict[str, Any]) -> None:
+    """Events about silent devices go to ingest, replays to that of their target. The API knows the same targets."""
     properties = template["Resources"]["MaintenanceFunction"]["Properties"]
-    statements = [one for policy in properties["Policies"] for one in policy["Statement"]]
-    [sends] = [statement for statement in statements if "sqs:" in str(statement["Action"])]
-    assert sends["Resource"] == {"Fn::GetAtt": ["IngestQueue", "Arn"]}
-    assert properties["Environment"]["Variables"]["INGEST_QUEUE_URL"] == {"Ref": "IngestQueue"}
+    policies = [policy.get("Fn::If", [None, policy])[1] for policy in properties["Policies"]]
+    statements = [one for policy in policies for one in policy["Statement"]]
+    writable = {
+        statement["Resource"]["Fn::GetAtt"][0] for statement in statements if "sqs:" in str(statement["Action"])
+    }
+    variables = properties["Environment"]["Variables"]
+    assert variables["INGEST_QUEUE_URL"] == {"Ref": "IngestQueue"}
+    entries = [entry["Fn::If"][1]["Fn::Sub"].split("=") for entry in variables["FANOUT_QUEUES"]["Fn::Join"][1]]
+    queues = {target: queue.removeprefix("${").removesuffix("}") for target, queue in entries}
+    assert writable == {"IngestQueue", *queues.values()}
+    assert queues == {
+        function["Environment"]["Variables"]["FANOUT_TARGET"]: function["Events"]["Messages"]["Properties"]["Queue"][
+            "Fn::GetAtt"
+        ][0]
+        for function in _of_type(template, "AWS::Serverless::Function").values()
+        if function["Handler"] == FUNCTIONS["fanout"].entry_point
+    }
+    api = template["Resources"]["ApiFunction"]["Properties"]["Environment"]["Variables"]
+    assert api["FANOUT_QUEUES"] == variables["FANOUT_QUEUES"]
 
 
 def _device_resource(resource: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.api.security.user_authorizer import OidcAuthorizer, UserAuthorizer
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher
+from cloud_functions.fanout.targets import TARGETS
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.privacy.webhook_secrets import WebhookSecrets
 from cloud_functions.settings import DatabaseSettings
@@ -57,6 +58,7 @@ PLACEHOLDERS = {
     "user": "ana",
     "key": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "webhook": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
+    "replay": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "delivery": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
 }
 """A valid value for each path parameter."""
@@ -269,6 +271,7 @@ def lambda_api(
         plate_access=plate_access or PlateAccess(),
         camera_passwords=camera_passwords or CameraPasswords(),
         webhook_secrets=webhook_secrets or WebhookSecrets(),
+        replay_targets=frozenset(TARGETS),
         tokens=tokens,
         limits_rates=limiter is not None,
         audit=None if tokens is None else AuditTrail(database, plate_access or PlateAccess()),

@@ -16,6 +16,7 @@ import psycopg
 from cloud_functions.db.cameras.changes import create_camera
 from cloud_functions.db.cameras.groups import GroupFields, create_group
 from cloud_functions.db.cameras.record import CameraFields
+from cloud_functions.db.replays.record import NewReplay, add_replay
 from cloud_functions.db.watchlists import NewPattern, add_patterns, create_watchlist
 from cloud_functions.db.webhooks.changes import create_webhook
 from cloud_functions.db.webhooks.log import add_test
@@ -69,7 +70,7 @@ class GroupedCamera:
     device: str
     """Its device. That of ``north`` also has the camera ``southern-loose``, which no group has."""
     webhook: UUID
-    """Id of a webhook that is limited to the group, with one delivery, whose id is the same."""
+    """Id of a webhook that is limited to the group, with one delivery and one replay, whose ids are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,17 @@ def _grouped(url: str, name: str, plate: str, images: dict[str, bytes]) -> Group
         )
         create_webhook(connection, webhook, hook, WrappedKey(b"wrapped", "file:1"))
         add_test(connection, webhook, webhook, "{}")
+        replay = NewReplay(
+            id=webhook,
+            target="webhook",
+            webhook_id=webhook,
+            start_time=NOON,
+            end_time=NOON,
+            filter={},
+            groups=[name],
+            requested_by=f"{name} user",
+        )
+        add_replay(connection, replay, events=0)
     images |= {image: b"jpeg", thumbnail: b"jpeg"}
     event, event_id = _events(url, slug, plate, images)
     return GroupedCamera(

@@ -44,6 +44,7 @@ _CHECKED: Final = {
     ("audit_log", "outcome"): "'success'",
     ("camera_snapshots", "status"): "'stored'",
     ("commands", "status"): "'ok'",
+    ("replays", "status"): "'pending'",
     ("sequence_gaps", "state"): "'open'",
     ("users", "email"): "'filled@example.org'",
     ("watchlist_patterns", "kind"): "'exact'",

@@ -66,6 +66,12 @@ BODIES: Final[dict[str, Body]] = {
     "create_webhook": lambda side: {"name": "new", "url": "https://new.example/", "groups": [side.group]},
     "replace_webhook": lambda side: {"name": "new", "url": "https://new.example/", "groups": [side.group]},
     "rotate_webhook_secret": lambda _: {"overlap_s": 60},
+    "create_replay": lambda side: {
+        "target": "webhook",
+        "webhook": str(side.webhook),
+        "start_time": "2026-11-20T00:00:00Z",
+        "end_time": "2026-11-21T00:00:00Z",
+    },
     "change_password": lambda _: {"current_password": "a wrong password", "new_password": "another long password"},
 }
 """The body of each operation that has one, for an object of a group."""
@@ -216,6 +222,7 @@ def own_values(objects: TwoGroups, side: GroupedCamera) -> dict[str, str]:
         "snapshot_id": str(side.snapshot),
         "webhook": str(side.webhook),
         "delivery": str(side.webhook),
+        "replay": str(side.webhook),
     }
 
 

@@ -40,6 +40,8 @@ Permission = Literal[
     "audit:read",
     "webhooks:read",
     "webhooks:write",
+    "replays:read",
+    "replays:write",
     "account:read",
     "account:write",
 ]
@@ -65,6 +67,8 @@ PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
         "audit:read": "Read the audit log: who did or viewed what.",
         "webhooks:read": "List and read webhooks, without their secrets, and the log of their deliveries.",
         "webhooks:write": "Register, change and delete webhooks; rotate their secrets; send tests; deliver again.",
+        "replays:read": "List and read replays: which stored events were sent to a subscriber again.",
+        "replays:write": "Send stored events to a webhook, or to another target of events, again; cancel that.",
         "account:read": "Read who the caller is, and the caller's permissions.",
         "account:write": "Change the caller's own password.",
     }

@@ -70,6 +70,14 @@ def truncated_data(event_data_json: str, number: int) -> dict[str, Any]:
     }
 
 
+def event_without_data(document: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the flat event of the JSON text, with the replacement for its ``event_data``, and that data."""
+    flat: dict[str, Any] = json.loads(document)
+    data: dict[str, Any] = flat["event_data"]
+    flat["event_data"] = truncated_data(json.dumps(data, ensure_ascii=False), flat["id"])
+    return flat, data
+
+
 class EventContent(Protocol):
     """The columns that a row to insert and a stored event share."""
 

@@ -34,10 +34,11 @@ RETURNING id, lease, name, url, failures, secret, secret_wrapped_by, previous_se
     previous_until > now()
 """
 _RELEASE: Final = "UPDATE webhooks SET leased_until = NULL, paused_until = {} WHERE id = %(id)s AND lease = %(lease)s"
+# What a replay sends again waits for everything else.
 _DUE: Final = """
 SELECT message_id, event_type, document, attempts FROM webhook_deliveries
 WHERE webhook_id = %s AND status = 'pending' AND next_attempt_at <= now()
-ORDER BY next_attempt_at, number LIMIT %s
+ORDER BY replay_id IS NOT NULL, next_attempt_at, number LIMIT %s
 """
 _ATTEMPTED: Final = """
 UPDATE webhook_deliveries SET status = %(status)s, attempts = attempts + 1, last_attempt_at = now(),

@@ -74,6 +74,10 @@ class OfferedEvent:
     event_type: str
     """Of the document."""
     document: str
+    replay_id: UUID | None = None
+    """The replay that sends it again; only ``replay_to`` receives it then."""
+    replay_to: UUID | None = None
+    """Id of the webhook that receives a replay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Records which events go to which webhooks: the filters are those of the events API, in SQL.
 
-Recording is idempotent: a message that the queue delivers again adds no second delivery.
+Recording is idempotent: a message that the queue delivers again adds no second delivery. A replay makes a finished
+delivery due again, once.
 """
 
 from __future__ import annotations
@@ -20,10 +21,20 @@ from cloud_functions.db.webhooks.record import OfferedEvent, stored_filter
 _MATCHING: Final = sql.SQL(
     'SELECT id FROM events WHERE id = ANY (%(ids)s) AND "timestamp" BETWEEN %(earliest)s AND %(latest)s AND {}'
 )
+# A replay's deliveries may be old rows: they are due at once too, in the order of the replay.
 _RECORD: Final = """
-INSERT INTO webhook_deliveries (webhook_id, message_id, event_id, event_time, event_type, document)
-SELECT %s, * FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[])
-ON CONFLICT ON CONSTRAINT webhook_deliveries_message_key DO NOTHING
+INSERT INTO webhook_deliveries AS known
+    (webhook_id, message_id, event_id, event_time, event_type, document, replay_id, next_attempt_at)
+SELECT %s, message_id, event_id, event_time, event_type, document, replay_id,
+    CASE WHEN replay_id IS NULL THEN now() ELSE now() + (number - 1000000) * interval '1 microsecond' END
+FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::uuid[])
+    WITH ORDINALITY AS offered (message_id, event_id, event_time, event_type, document, replay_id, number)
+ORDER BY number
+ON CONFLICT ON CONSTRAINT webhook_deliveries_message_key DO UPDATE
+SET status = 'pending', attempts = 0, next_attempt_at = EXCLUDED.next_attempt_at, document = EXCLUDED.document,
+    replay_id = EXCLUDED.replay_id
+WHERE EXCLUDED.replay_id IS NOT NULL AND known.status <> 'pending'
+  AND known.replay_id IS DISTINCT FROM EXCLUDED.replay_id
 """
 
 
@@ -44,7 +55,7 @@ def record_deliveries(connection: Connection, offered: Sequence[OfferedEvent]) -
     matching: dict[EventFilter, set[int]] = {}
     recorded = 0
     for receiver in receivers:
-        candidates = [event for event in offered if _has_type(event, receiver.event_type)]
+        candidates = [event for event in offered if _may_receive(receiver, event)]
         if not candidates:
             continue
         if receiver.event_filter not in matching:
@@ -63,9 +74,14 @@ def _receivers(connection: Connection) -> list[_Receiver]:
     ]
 
 
-def _has_type(event: OfferedEvent, event_type: str | None) -> bool:
-    """Return whether the type of the document is right: an ``anpr`` event and its match have the same row."""
-    return event_type is None or event.event_type == event_type
+def _may_receive(receiver: _Receiver, event: OfferedEvent) -> bool:
+    """Return whether a replay is for this webhook, and whether the type of the document is right.
+
+    An ``anpr`` event and its match have the same row, so the filter in SQL selects both.
+    """
+    if event.replay_id is not None and event.replay_to != receiver.webhook_id:
+        return False
+    return receiver.event_type is None or event.event_type == receiver.event_type
 
 
 def _matching(connection: Connection, event_filter: EventFilter, offered: Sequence[OfferedEvent]) -> set[int]:
@@ -81,10 +97,13 @@ def _matching(connection: Connection, event_filter: EventFilter, offered: Sequen
 
 def _record(connection: Connection, webhook_id: UUID, events: Sequence[OfferedEvent]) -> int:
     columns: defaultdict[str, list[Any]] = defaultdict(list)
-    for event in events:
+    # The queue may deliver a message twice in one batch, and a statement may change a row only once.
+    chosen = {event.message_id: event for event in sorted(events, key=lambda one: one.replay_id is None)}
+    for event in chosen.values():
         columns["message_id"].append(event.message_id)
         columns["event_id"].append(event.event_id)
         columns["event_time"].append(event.event_time)
         columns["event_type"].append(event.event_type)
         columns["document"].append(event.document)
+        columns["replay_id"].append(event.replay_id)
     return connection.execute(_RECORD, [webhook_id, *columns.values()]).rowcount

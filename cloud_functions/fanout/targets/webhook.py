@@ -94,6 +94,7 @@ class WebhookTarget:
 
 def _offered(delivery: Delivery) -> OfferedEvent | None:
     """Return what the filters need, or None if the document is not a stored event."""
+    replay = delivery.replay
     try:
         flat: Any = from_json(delivery.document)
         event_time = datetime.fromisoformat(flat["timestamp"])
@@ -106,6 +107,8 @@ def _offered(delivery: Delivery) -> OfferedEvent | None:
             event_time=event_time if event_time.tzinfo is not None else event_time.replace(tzinfo=UTC),
             event_type=delivery.event_type,
             document=delivery.document,
+            replay_id=replay and UUID(replay.replay_id),
+            replay_to=UUID(replay.webhook_id) if replay and replay.webhook_id else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

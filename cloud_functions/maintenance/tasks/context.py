@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher
@@ -25,6 +25,8 @@ class MaintenanceContext:
     clock: Clock
     events: EventQueue | None = None
     """The ingest queue; with None, events about silent devices are not sent."""
+    fanout_queues: Mapping[str, EventQueue] = field(default_factory=dict[str, EventQueue])
+    """The queues of fan-out targets, by target; replays to others fail."""
     snapshots: SnapshotStore | None = None
     """The bucket of snapshots; with None, snapshots are not deleted."""
     sleep: Callable[[float], None] = time.sleep

@@ -10,6 +10,7 @@ from vedette.client.cameras import Cameras
 from vedette.client.devices import Commands, Devices
 from vedette.client.events import Events
 from vedette.client.plates import Plates, Watchlists
+from vedette.client.replays import Replays
 from vedette.client.session import ApiKey, Login, Retries, Session
 from vedette.client.snapshots import Snapshots
 from vedette.client.types import HealthHealthResponse, MeResponse
@@ -52,6 +53,7 @@ class Client:
         self.api_keys = ApiKeys(self._session)
         self.audit = Audit(self._session)
         self.webhooks = Webhooks(self._session)
+        self.replays = Replays(self._session)
 
     def health(self) -> HealthHealthResponse:
         """Return the state of the API and of the services it needs. Raises UnavailableError if the database is away."""

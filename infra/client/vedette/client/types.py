@@ -1235,6 +1235,52 @@ class RefreshRequest(TypedDict):
     refreshToken: NotRequired[str | None]
 
 
+class ReplayEnvelope(TypedDict):
+    """One replay in the envelope."""
+
+    success: Literal[True]
+    data: ReplayResponse
+    meta: EmptyMeta
+
+
+class ReplayListEnvelope(TypedDict):
+    """One page of the replays in the envelope."""
+
+    success: Literal[True]
+    data: list[ReplayResponse]
+    meta: PageMeta
+
+
+class ReplayRequest(TypedDict):
+    """Body that requests a replay."""
+
+    target: str
+    webhook: NotRequired[str | None]
+    start_time: str
+    end_time: str
+    filter: NotRequired[WebhookFilter]
+
+
+class ReplayResponse(TypedDict):
+    """One replay and how far it has come."""
+
+    id: str
+    target: str
+    webhook: str | None
+    start_time: str
+    end_time: str
+    filter: WebhookFilter
+    groups: list[str] | None
+    requested_by: str
+    status: Literal["pending", "running", "done", "cancelled", "failed"]
+    error: Literal["target-not-deployed", "webhook-disabled"] | None
+    events: int
+    sent: int
+    position: str | None
+    created_at: str
+    finished_at: str | None
+
+
 class ResetEnvelope(TypedDict):
     """A reset token in the envelope."""
 
