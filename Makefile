@@ -16,10 +16,10 @@ DENO := DENO_DIR=$(VENV)/.deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
 JOBS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
-.PHONY: help setup demo test coverage test-all test-one check lint types walls format fuzz bench bench-anpr schemas lock clean
+.PHONY: help setup demo test coverage test-all test-one check lint types walls format fuzz bench bench-anpr bench-delivery schemas lock clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with all dependencies (the other targets do this by themselves)
 
@@ -82,6 +82,9 @@ bench: $(STAMP) ## Measure speed against baselines in the same run; results are 
 
 bench-anpr: $(STAMP) ## Evaluate number plate reading on ../shared; writes docs/reference/plates-figures.md
 	@$(BIN)/python -m tests.benchmarks.anpr $(ARGS)
+
+bench-delivery: $(STAMP) ## Stage faults of each part and count lost and repeated events; writes docs/reference/delivery.md
+	@$(BIN)/python -m tests.benchmarks.delivery $(ARGS)
 
 schemas: $(STAMP) ## Write the JSON Schemas, the pages of configuration, metrics and API, the types of client and dashboard, and the Postman collection
 	@$(BIN)/python -m shared.schemas docs/reference
