@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 from shared.errors import PermanentError, TransientError, VedetteError
 
@@ -38,6 +38,9 @@ MAX_BATCH_ENTRIES: Final = 10
 """Entries that SNS ``PublishBatch`` and SQS ``SendMessageBatch`` accept in one request."""
 MAX_BATCH_BYTES: Final = 256 * 1024
 """Size limit of such a request, all entries together."""
+
+_LEFT: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~% ")
+"""Characters that ``quote_plus`` leaves in a form, and the two with an encoding of their own."""
 
 Item = TypeVar("Item")
 
@@ -75,12 +78,39 @@ class AwsClients:
         if service == "s3":
             # In some regions botocore would presign URLs with Signature Version 2, which other S3 stores reject.
             config = config.merge(Config(signature_version="s3v4"))
+        if service == "sns":
+            # The parameters are made here and not by users; checking them took a fifth of each request.
+            config = config.merge(Config(parameter_validation=False))
         client = boto3.client(service, region_name=self._region, endpoint_url=endpoint_url, config=config)
+        if service == "sns":
+            client.meta.events.register("before-call.sns.PublishBatch", encode_form)
         if service == "s3" and not _is_aws(client.meta.endpoint_url):
             # Other stores are rarely reachable as BUCKET.HOST, which botocore uses for every host with a name.
             config = config.merge(Config(s3={"addressing_style": "path"}))
             client = boto3.client(service, region_name=self._region, endpoint_url=endpoint_url, config=config)
         return client
+
+
+def encode_form(params: dict[str, Any], **_: object) -> None:
+    """Encode the form of a request, as botocore does it twice and slower: once to sign it, once to send it.
+
+    A handler of botocore's event ``before-call``. It returns nothing, so the request is sent.
+    """
+    form = params["body"]
+    if isinstance(form, dict):
+        params["body"] = "&".join([f"{name}={_form_value(value)}" for name, value in form.items()]).encode("ascii")
+
+
+def _form_value(value: object) -> str:
+    """Return what ``quote_plus`` returns. A document has many characters to encode, but few different ones."""
+    if not isinstance(value, str):
+        return quote_plus(value if isinstance(value, bytes) else str(value))
+    if not value.isascii():
+        return quote_plus(value)
+    value = value.replace("%", "%25")  # first, because the others add it
+    for character in set(value) - _LEFT:
+        value = value.replace(character, f"%{ord(character):02X}")
+    return value.replace(" ", "+")
 
 
 def starts_ahead_of_requests(variables: Mapping[str, str]) -> bool:
