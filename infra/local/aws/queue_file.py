@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import threading
@@ -9,7 +10,7 @@ import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID
 
 from infra.local.aws.sqs_event import QueueMessage
 
@@ -43,15 +44,25 @@ class QueueFile:
 
     def put(self, queue: str, messages: Iterable[tuple[str, str]]) -> list[str]:
         """Append messages (body, attributes as JSON) and return their ids after the commit."""
+        return self.put_copies([queue], messages)
+
+    def put_copies(self, queues: Sequence[str], messages: Iterable[tuple[str, str]]) -> list[str]:
+        """Append the messages to each of the queues, to all or to none; return their ids after the commit."""
         now_ms = time.time_ns() // 1_000_000
-        rows = [(queue, str(uuid4()), body, attributes, now_ms) for body, attributes in messages]
+        contents = list(messages)
+        ids = _new_ids(len(contents))
+        rows = [
+            (queue, message_id, body, attributes, now_ms)
+            for queue in queues
+            for message_id, (body, attributes) in zip(ids, contents, strict=True)
+        ]
         with self._changed:
             with self._transaction():
                 self._database.executemany(
                     "INSERT INTO message (queue, message_id, body, attributes, sent_at_ms) VALUES (?, ?, ?, ?, ?)", rows
                 )
             self._changed.notify_all()
-        return [row[1] for row in rows]
+        return ids
 
     def take(self, queue: str, *, most: int, hidden_s: float, wait_s: float = 0.0) -> list[QueueMessage]:
         """Return the oldest visible messages and hide them for ``hidden_s``; wait up to ``wait_s`` if there is none."""
@@ -145,3 +156,9 @@ class QueueFile:
             "WHERE queue = ? AND visible_at_ms <= ? ORDER BY id LIMIT ?",
             (queue, time.time_ns() // 1_000_000, most),
         ).fetchall()
+
+
+def _new_ids(count: int) -> list[str]:
+    """Return random UUIDs, from one call to the kernel for all of them."""
+    random = os.urandom(16 * count)
+    return [str(UUID(bytes=random[at : at + 16], version=4)) for at in range(0, len(random), 16)]
