@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -27,6 +28,7 @@ from cloud_functions.settings import Environment, FanoutSettings
 from tests.support.api_calls import ApiCalls, database_at, lambda_api
 from tests.support.camera_groups import OWN, fill_two_groups
 from tests.support.protected_sites import keys, setting
+from tests.support.relay import Relay
 from tests.support.users import add_key, bearer, users_api
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Received, ReceivingServer, Reply, WebhookFanout, receiving
@@ -470,3 +472,30 @@ def test_finished_deliveries_are_deleted_in_time(
     database.close()
     left = fanout.execute("SELECT event_id FROM webhook_deliveries ORDER BY number")
     assert [number for (number,) in left] == [documents[4]["id"], documents[5]["id"]]
+
+
+def test_a_database_that_is_lost_during_a_delivery_delays_no_further_one(
+    database_url: str, create: Create, server: ReceivingServer, tmp_path: Path
+) -> None:
+    """The webhook is released when the database answers again, and the delivery is attempted again at once."""
+    create(server.url)
+    port = urlsplit(database_url).port
+    assert port is not None
+    relays = [Relay(target=port)]
+    fanout = WebhookFanout(database_url.replace(f":{port}/", f":{relays[0].port}/"), tmp_path)
+
+    def lose_database(_: Received) -> Reply:
+        server.behave = lambda _: Reply()
+        relays[0].close()
+        threading.Timer(0.3, lambda: relays.append(Relay(target=port, port=relays[0].port))).start()
+        return Reply()
+
+    server.behave = lose_database
+    event = fanout.delivery(WebhookFanout(database_url, tmp_path).stored())
+    assert fanout.target.deliver([event]) == set()
+    assert fanout.execute("SELECT leased_until FROM webhooks") == [(None,)]
+    fanout.target.deliver([])
+    assert fanout.execute("SELECT status, attempts FROM webhook_deliveries") == [("delivered", 1)]
+    assert len(server.received) == 2
+    fanout.close()
+    relays[-1].close()

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 20
 """Deliveries that a thread has in memory. A document has at most 256 KB."""
+_RELEASE_AGAIN_S: Final = 0.5
 _AFTER_ERROR: Final = timedelta(seconds=60)
 
 
@@ -93,10 +94,22 @@ class Dispatcher:
                 self._deliver(webhook, end_s)
                 # What became due while this thread was about to end was left to it by the others.
                 webhook = self._claim_again(webhook) if time.monotonic() < end_s else None
-        except VedetteError as error:  # the database: the lease ends by itself
+        except VedetteError as error:  # the database
             log.warning("deliveries to a webhook ended: %s", error)
+            self._release_later(webhook or claimed, end_s)
         except Exception as error:
             self._faults.log(error, "deliveries to a webhook failed")
+
+    def _release_later(self, webhook: ClaimedWebhook, end_s: float) -> None:
+        """End the lease as soon as the database answers, so that deliveries do not wait until it ends by itself."""
+        while time.monotonic() < end_s:
+            try:
+                with self.transaction() as connection:
+                    release_webhook(connection, webhook)
+            except VedetteError:
+                time.sleep(_RELEASE_AGAIN_S)
+            else:
+                return
 
     def _claim_again(self, webhook: ClaimedWebhook) -> ClaimedWebhook | None:
         with self.transaction() as connection:
