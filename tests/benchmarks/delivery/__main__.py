@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -84,10 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [known[name] for name in dict.fromkeys(options.scenario or known)]
     load = Load(options.devices, options.rate, options.seconds, options.patience)
     console = Console()
-    began = datetime.now(UTC)
+    began, load_average = datetime.now(UTC), os.getloadavg()[0]
     outcomes = _run(chosen, load, options.folder, console)
     command = shlex.join(["python", "-m", "tests.benchmarks.delivery", *words])
-    run = Run(command=command, began=began, ended=datetime.now(UTC), load=load, scenarios=chosen, outcomes=outcomes)
+    run = Run(command, load_average, began, datetime.now(UTC), load, chosen, outcomes)
     console.print(table(outcomes))
     _keep(outcomes, began)
     out: Path | None = options.out or (PAGE if not options.scenario else None)

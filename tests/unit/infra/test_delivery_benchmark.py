@@ -85,7 +85,7 @@ def test_the_page_has_every_scenario_and_keeps_the_load_test() -> None:
     outcomes = [Outcome(scenario.name, sent=5, stored=5) for scenario in SCENARIOS[:-1]]
     outcomes.append(Outcome(SCENARIOS[-1].name, error="RuntimeError: it broke"))
     now = datetime(2026, 12, 1, tzinfo=UTC)
-    run = Run("command", now, now, Load(1, 1.0, 1.0, 1.0), SCENARIOS, outcomes)
+    run = Run("command", 0.5, now, now, Load(1, 1.0, 1.0, 1.0), SCENARIOS, outcomes)
     text = page(run, previous=f"old\n{LOAD_MARK}\n\n## Load test\n")
     assert all(f"| {scenario.name} |" in text for scenario in SCENARIOS)
     assert "**failed**: RuntimeError: it broke" in text
