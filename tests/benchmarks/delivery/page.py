@@ -124,7 +124,8 @@ def _summary(run: Run) -> str:
     image = f"{IMAGE_BYTES // 1000} KB"
     return f"""\
 Measured {run.began:%Y-%m-%d}: {machine()}; {versions()}.
-Command: `{run.command}`, which took {minutes:.0f} minutes. Load average of the machine before it: {run.load_average:.1f}.
+Command: `{run.command}`, which took {minutes:.0f} minutes.
+Load average of the machine before it: {run.load_average:.1f}.
 
 Load of each scenario: {load.devices} devices, together {load.rate:g} events/s for {load.seconds:g} s, or for as long as
 the fault needs. Each {IMAGE_EVERY}th event has an image of {image}. The fault begins after a quarter of this time and
