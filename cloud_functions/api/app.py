@@ -7,12 +7,15 @@ not wait for each other's SQL.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from cloud_functions.api.alpr import routes as alpr
 from cloud_functions.api.audit import routes as audit_routes
@@ -106,7 +109,7 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
         redoc_url=None,
         openapi_url=None,  # served by ``add_docs_pages`` through a ``StrictRoute``
         redirect_slashes=False,  # a redirect would lose a gateway's stage; see ``HttpSemanticsMiddleware``
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=_operation_id,
         lifespan=lifespan,
     )
     app.router.route_class = StrictRoute
@@ -117,14 +120,7 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
         *(f"{mount}{router.prefix}" for mount in MOUNTS for router in _ENVELOPED_ROUTERS),
     )
     install_error_handlers(app)
-    for number, mount in enumerate(MOUNTS):
-        app.include_router(_api_router(), prefix=mount, include_in_schema=number == 0)
-    app.include_router(devices.cameras_router, prefix=MOUNTS[0], responses=PROBLEM_RESPONSES)
-    app.include_router(devices.router, prefix=MOUNTS[1], responses=ENVELOPED_RESPONSES)
-    app.include_router(health.router, include_in_schema=False)
-    app.include_router(plates.stats_router, responses=PROBLEM_RESPONSES)
-    app.include_router(alpr.router, responses=PROBLEM_RESPONSES)
-    app.include_router(dashboard.router, include_in_schema=False)
+    app.router.routes.extend(_routes())
     add_docs_pages(app, assets=docs_assets)
     record_static_paths(app)
     app.add_middleware(CompressionMiddleware)
@@ -136,6 +132,28 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
     app.add_middleware(RequestIdMiddleware)
     app.openapi = lambda: openapi_document(app, root_path)
     return app
+
+
+@functools.cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """Return the routes of all resources. They are the same for every application and depend on none.
+
+    They are kept because FastAPI takes 0.3 s of processor time to prepare them, for each router that includes them.
+    """
+    root = APIRouter(route_class=StrictRoute, generate_unique_id_function=_operation_id)
+    for number, mount in enumerate(MOUNTS):
+        root.include_router(_api_router(), prefix=mount, include_in_schema=number == 0)
+    root.include_router(devices.cameras_router, prefix=MOUNTS[0], responses=PROBLEM_RESPONSES)
+    root.include_router(devices.router, prefix=MOUNTS[1], responses=ENVELOPED_RESPONSES)
+    root.include_router(health.router, include_in_schema=False)
+    root.include_router(plates.stats_router, responses=PROBLEM_RESPONSES)
+    root.include_router(alpr.router, responses=PROBLEM_RESPONSES)
+    root.include_router(dashboard.router, include_in_schema=False)
+    return tuple(root.routes)
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
 
 
 def _api_router() -> APIRouter:

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import httpx
@@ -34,6 +35,7 @@ from tests.support.users import log_in
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {"redis", "broker", "postgres", "api", "aws", "iot_rule", "schedule"}
+ADMIN = re.compile(r"^  admin    (\S+) / (\S+)$", re.MULTILINE)
 
 
 class Stack:
@@ -92,8 +94,8 @@ class Stack:
         return int(json.loads((self.state / "ports.json").read_text())[name])
 
 
-@pytest.fixture
-def stack() -> Iterator[Stack]:
+@contextmanager
+def new_stack() -> Generator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="vedette-cli-"))
     folder.chmod(0o755)
     running = Stack(folder)
@@ -101,6 +103,27 @@ def stack() -> Iterator[Stack]:
     if running.pid_file("supervisor"):
         running.run("down")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    """A stack that is not started."""
+    with new_stack() as stack:
+        yield stack
+
+
+class SharedStack(NamedTuple):
+    """A running stack, and what its first start has printed."""
+
+    stack: Stack
+    first_output: str
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[SharedStack]:
+    """One stack for the tests of the group ``stack-cli``, which leave it running. A start takes ten seconds."""
+    with new_stack() as stack:
+        yield SharedStack(stack, stack.up())
 
 
 def test_stack_starts_recovers_stops_and_resets(stack: Stack) -> None:
@@ -148,12 +171,14 @@ def test_stack_starts_recovers_stops_and_resets(stack: Stack) -> None:
 def test_the_variables_of_redis_and_snapshots_are_obeyed(stack: Stack, tmp_path: Path) -> None:
     """Redis is where REDIS_PORT says, and objects are in SNAPSHOTS_DIR, also after a start without the variables.
 
-    Another SNAPSHOTS_DIR is refused: objects would be left behind. ``reset`` keeps the folder.
+    Another SNAPSHOTS_DIR is refused: objects would be left behind. ``reset`` keeps the folder. A database without
+    users, as API_AUTHENTICATION=gateway and an earlier release leave it, gets the admin at its next start.
     """
     port, folder = reserve_port(), tmp_path / "snapshots"
     folder.mkdir()
     variables = {"REDIS_PORT": str(port), "SNAPSHOTS_DIR": str(folder), "ENABLE_SNAPSHOTS": "true"}
-    stack.up(**variables)
+    assert ADMIN.search(stack.up(API_AUTHENTICATION="gateway", **variables)) is None
+    assert stack.get("/api/auth/me")["permissions"] != []
     stack.s3().put_object(Bucket=BUCKET, Key="a/picture.jpg", Body=b"picture")
     assert (folder / BUCKET / "a" / "picture.jpg").read_bytes() == b"picture"
     elsewhere = {"SNAPSHOTS_DIR": str(tmp_path / "elsewhere")}
@@ -164,7 +189,11 @@ def test_the_variables_of_redis_and_snapshots_are_obeyed(stack: Stack, tmp_path:
     stack.run("down")
     done = stack.run("up", "--port", str(stack.port), **elsewhere)
     assert (done.returncode, "not moved by themselves" in done.stderr) == (2, True)
-    stack.up()
+    assert ADMIN.search(stack.up()) is not None
+    command = [sys.executable, "-m", "infra.admin.cli", "user", "reset", "admin", "--state", str(stack.state)]
+    reset = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    password = reset.stdout.rpartition("password: ")[2].strip()
+    assert log_in(f"http://127.0.0.1:{stack.port}", "admin", password)
     assert stack.status()["parts"]["redis"]["url"] == f"redis://127.0.0.1:{port}/0"
     assert stack.s3().get_object(Bucket=BUCKET, Key="a/picture.jpg")["Body"].read() == b"picture"
     assert stack.status()["objects"] == str(folder)
@@ -172,12 +201,11 @@ def test_the_variables_of_redis_and_snapshots_are_obeyed(stack: Stack, tmp_path:
     assert (folder / BUCKET / "a" / "picture.jpg").is_file()
 
 
-ADMIN = re.compile(r"^  admin    (\S+) / (\S+)$", re.MULTILINE)
-
-
-def test_the_first_start_creates_an_admin_and_shows_its_password_once(stack: Stack) -> None:
+@pytest.mark.xdist_group("stack-cli")
+def test_the_first_start_creates_an_admin_and_shows_its_password_once(shared: SharedStack) -> None:
     """It can log in; others may only read. The password is in no file, and no later command shows it."""
-    shown = ADMIN.search(stack.up())
+    stack = shared.stack
+    shown = ADMIN.search(shared.first_output)
     assert shown is not None
     name, password = shown.groups()
     api = f"http://127.0.0.1:{stack.port}"
@@ -203,23 +231,10 @@ def test_the_first_start_creates_an_admin_and_shows_its_password_once(stack: Sta
     assert [path for path in files if password.encode() in path.read_bytes()] == []
 
 
-def test_the_folder_of_an_earlier_release_gets_its_admin(stack: Stack) -> None:
-    """A database without users, as an earlier release leaves it, gets the admin at its next start."""
-    stack.up(API_AUTHENTICATION="gateway")
-    assert stack.get("/api/auth/me")["permissions"] != []
-    stack.run("down")
-    shown = ADMIN.search(stack.up())
-    assert shown is not None
-    command = [sys.executable, "-m", "infra.admin.cli", "user"]
-    state = ["--state", str(stack.state)]
-    reset = subprocess.run([*command, "reset", "admin", *state], cwd=ROOT, capture_output=True, text=True, check=True)
-    password = reset.stdout.rpartition("password: ")[2].strip()
-    assert log_in(f"http://127.0.0.1:{stack.port}", "admin", password)
-
-
-def test_another_system_is_adopted_by_a_running_stack(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.xdist_group("stack-cli")
+def test_another_system_is_adopted_by_a_running_stack(shared: SharedStack, tmp_path: Path) -> None:
     """``vedette-admin adopt --state``: events keep their ids, and their pictures are in the stack's bucket."""
-    stack.up()
+    stack = shared.stack
     with psycopg.connect(stack.database_url(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE old_system")
     old_url = f"{stack.database_url().removesuffix(DATABASE)}old_system"
@@ -255,19 +270,20 @@ def test_cloud_b8_removed_state_folder_stops_the_stack(stack: Stack) -> None:
     assert stack.get("/api/events")["total"] == 0
 
 
-def test_cloud_b9_logs_are_rotated_while_the_stack_runs(stack: Stack) -> None:
+@pytest.mark.xdist_group("stack-cli")
+def test_cloud_b9_logs_are_rotated_while_the_stack_runs(shared: SharedStack) -> None:
     """A log above ten megabytes is rotated within seconds, and one copy is kept."""
-    stack.up()
-    log_path = stack.state / "logs" / "api.log"
+    log_path = shared.stack.state / "logs" / "api.log"
     with log_path.open("ab") as log_file:
         log_file.write(b"a line\n" * 1_600_000)
     assert wait_until(lambda: log_path.stat().st_size < 1_000_000, timeout_s=20)
     assert log_path.with_suffix(".log.1").stat().st_size > 10_000_000
 
 
-def test_cloud_c11_other_options_for_a_running_stack_are_refused(stack: Stack) -> None:
+@pytest.mark.xdist_group("stack-cli")
+def test_cloud_c11_other_options_for_a_running_stack_are_refused(shared: SharedStack) -> None:
     """``up --port`` is refused for a stack that runs on another port; without the option ``up`` uses that stack."""
-    stack.up()
+    stack = shared.stack
     done = stack.run("up", "--port", str(reserve_port()))
     assert done.returncode == 2
     assert f"is already running with --port {stack.port}" in done.stderr

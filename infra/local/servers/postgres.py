@@ -198,7 +198,8 @@ class PostgresServer:
                 return
             statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
             if template:
-                statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+                # Copying files takes half the time of copying pages through the WAL, the default.
+                statement += sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template))
             connection.execute(statement)
 
     def drop_database(self, name: str) -> None:
