@@ -11,10 +11,15 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Protocol
 
 from shared.errors import ConfigurationError
 from shared.log_lines import line_handler
+from shared.metrics.exposition import Counter, Histogram, Sample
+from shared.metrics.functions import find_function_metric
+from shared.metrics.sample_file import SampleWriter
+from shared.metrics.table import FUNCTIONS, by_name
 
 NAMESPACE: Final = "Vedette"
 _TEXT_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s (request %(request_id)s)"
@@ -22,10 +27,14 @@ _IN_LAMBDA: Final = "AWS_LAMBDA_FUNCTION_NAME"
 
 
 class Metrics(Protocol):
-    """Counters that operators set alarms on."""
+    """Counters that operators set alarms on. Their names are those of ``shared/metrics/functions.py``."""
 
     def count(self, name: str, value: int = 1) -> None:
         """Add ``value`` to the counter ``name``; zero is ignored."""
+        ...
+
+    def record(self, name: str, value: float) -> None:
+        """Record one value of ``name``: a duration, an age or a time in seconds."""
         ...
 
     def flush(self) -> None:
@@ -39,6 +48,9 @@ class NoMetrics:
     def count(self, name: str, value: int = 1) -> None:
         del name, value
 
+    def record(self, name: str, value: float) -> None:
+        del name, value
+
     def flush(self) -> None:
         return None
 
@@ -48,10 +60,16 @@ class InMemoryMetrics:
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self.values: dict[str, list[float]] = {}
 
     def count(self, name: str, value: int = 1) -> None:
+        find_function_metric(name)
         if value:
             self.counts[name] = self.counts.get(name, 0) + value
+
+    def record(self, name: str, value: float) -> None:
+        find_function_metric(name)
+        self.values[name] = [*self.values.get(name, ())[-99:], value]
 
     def flush(self) -> None:
         return None
@@ -71,14 +89,63 @@ class EmbeddedMetrics:
             self._metrics.add_metric(name=name, unit="Count", value=value)
             self._pending = True
 
+    def record(self, name: str, value: float) -> None:
+        metric, _ = find_function_metric(name)
+        if metric.on_aws:
+            self._metrics.add_metric(name=name, unit=metric.unit, value=value)
+            self._pending = True
+
     def flush(self) -> None:
         if self._pending:
             self._metrics.flush_metrics()
             self._pending = False
 
 
+class FileMetrics:
+    """Keeps the values in a file of the one-machine stack, which serves those of all functions to Prometheus."""
+
+    def __init__(self, path: Path, *, labels: Mapping[str, str] | None = None) -> None:
+        """``labels``: of all metrics of this process, such as the target of a fan-out function."""
+        self._labels = dict(labels or {})
+        self._table = by_name(FUNCTIONS)
+        self._values: dict[str, Counter | Histogram | float] = {}
+        self._writer = SampleWriter(path, collect=self.samples)
+
+    def count(self, name: str, value: int = 1) -> None:
+        counter = self._values.setdefault(name, Counter())
+        if isinstance(counter, Counter):
+            counter.add(value)
+
+    def record(self, name: str, value: float) -> None:
+        definition = self._table[find_function_metric(name)[0].metric]
+        if definition.kind != "histogram":
+            self._values[name] = value
+            return
+        histogram = self._values.setdefault(name, Histogram(definition.buckets))
+        if isinstance(histogram, Histogram):
+            histogram.observe(value)
+
+    def flush(self) -> None:
+        """Write the file within a second."""
+        self._writer.request()
+
+    def samples(self) -> list[Sample]:
+        """Return the present values."""
+        found: list[Sample] = []
+        for name, value in list(self._values.items()):
+            metric, labels = find_function_metric(name)
+            number = value.value if isinstance(value, Counter) else value
+            state = number.state() if isinstance(number, Histogram) else number
+            found.append(Sample(metric.metric, state, labels | self._labels))
+        return found
+
+
 def build_metrics(*, service: str, variables: Mapping[str, str]) -> Metrics:
-    """Return EmbeddedMetrics inside Lambda and NoMetrics elsewhere."""
+    """Return FileMetrics on the one-machine stack (``METRICS_DIR``), EmbeddedMetrics in Lambda, else NoMetrics."""
+    if folder := variables.get("METRICS_DIR"):
+        target = variables.get("FANOUT_TARGET")
+        labels = {"target": target} if service == "fanout" and target else {}
+        return FileMetrics(Path(folder) / f"{'-'.join((service, *labels.values()))}.json", labels=labels)
     return EmbeddedMetrics(service=service) if _IN_LAMBDA in variables else NoMetrics()
 
 

@@ -128,7 +128,7 @@ def create_app(*, dependencies: Dependencies, docs_assets: Path | None = None, r
         app.add_middleware(RateLimitMiddleware)
     if dependencies.audit is not None:
         app.add_middleware(AuditMiddleware, trail=dependencies.audit)
-    app.add_middleware(HttpSemanticsMiddleware, root_path=root_path)
+    app.add_middleware(HttpSemanticsMiddleware, root_path=root_path, metrics=dependencies.request_metrics)
     app.add_middleware(RequestIdMiddleware)
     app.openapi = lambda: openapi_document(app, root_path)
     return app

@@ -13,6 +13,7 @@ from cloud_functions.api.backends.health_probes import HealthProbe
 from cloud_functions.api.backends.reply_signals import PolledReplySignals, ReplySignals
 from cloud_functions.api.backends.thread_pool import ThreadPool
 from cloud_functions.api.http.limits import Limits
+from cloud_functions.api.http.middleware.request_metrics import RequestMetrics
 from cloud_functions.api.security.audit.middleware import AuditTrail
 from cloud_functions.api.security.permissions import Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
@@ -57,6 +58,8 @@ class Dependencies:
     """Whether the dashboard's session cookie is also sent over plain http to other machines."""
     limits_rates: bool = False
     """Whether ``authorizer`` limits the requests of each caller."""
+    request_metrics: RequestMetrics | None = None
+    """Counts requests on the one-machine stack."""
     audit: AuditTrail | None = None
     """The audit log; None if the gateway authorizes callers, whom the API then does not know."""
     prepare: Callable[[], None] | None = None

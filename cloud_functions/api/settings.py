@@ -58,6 +58,8 @@ class ApiSettings:
     """Where all processes count together; without it, each process counts for itself."""
     replay_targets: frozenset[str] = frozenset()
     """The fan-out targets of the deployment, to which replays can be sent."""
+    metrics_dir: str | None = None
+    """Folder for the counts of requests, on the one-machine stack. None counts nothing."""
     plates: PlateSettings = field(default_factory=PlateSettings)
 
     @classmethod
@@ -77,6 +79,7 @@ class ApiSettings:
             database=DatabaseSettings.from_environment(env),
             bucket=env.required("SNAPSHOT_BUCKET", purpose="the bucket to which devices upload snapshots"),
             topic_arn=env.optional("EVENTS_TOPIC_ARN"),
+            metrics_dir=env.optional("METRICS_DIR"),
             iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
             root_path=env.text("API_ROOT_PATH", ""),
             allowed_hosts=tuple(env.text("ALLOWED_HOSTS", "").replace(",", " ").split()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -28,6 +29,7 @@ from cloud_functions.api.http.docs_pages import packaged_assets
 from cloud_functions.api.http.limits import LAMBDA_LIMITS, SERVER_LIMITS, Limits
 from cloud_functions.api.http.middleware.cors import CorsMiddleware
 from cloud_functions.api.http.middleware.disconnect import CancelOnDisconnectMiddleware
+from cloud_functions.api.http.middleware.request_metrics import RequestMetrics
 from cloud_functions.api.http.request_ids import RequestIdFilter
 from cloud_functions.api.security.audit.middleware import AuditTrail
 from cloud_functions.api.security.audit.request_audit import change_hook
@@ -143,6 +145,7 @@ def _app(
         replay_targets=settings.replay_targets,
         tokens=tokens,
         session_over_http=settings.session_over_http,
+        request_metrics=RequestMetrics(Path(settings.metrics_dir) / "api.json") if settings.metrics_dir else None,
         limits_rates=tokens is not None and settings.rate_limit is not None,
         audit=None if tokens is None else AuditTrail(database, plate_access, records_views=settings.audit_views),
     )

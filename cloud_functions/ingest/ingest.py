@@ -6,6 +6,7 @@ A message that cannot be processed now returns to the event source, which delive
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import ceil
@@ -66,6 +67,7 @@ class Ingest:
 
     def process(self, invocation: Invocation) -> BatchResult:
         """Process the messages of any event source."""
+        began_s = time.perf_counter()
         progress = BatchProgress(invocation.rejections)
         routed = self._route(invocation.messages, progress)
         self._store_events(routed.events, progress)
@@ -74,6 +76,7 @@ class Ingest:
         self._dead_letter_rejected(progress)
         self._request_missing_events(progress)
         self._send_configurations(progress)
+        self._context.metrics.record("BatchSeconds", time.perf_counter() - began_s)
         self._count(progress)
         return progress.result()
 

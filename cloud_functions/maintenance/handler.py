@@ -70,6 +70,8 @@ class Maintenance:
             done[task], steps = self._run(task)
             self._metrics.count(f"Maintenance_{task}", done[task])
             failed += steps
+            if not steps:
+                self._metrics.record(f"MaintenanceSucceededAt_{task}", self._context.clock.now().timestamp())
         self._metrics.count("MaintenanceFailures", len(failed))
         self._metrics.flush()
         if failed:

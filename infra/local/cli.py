@@ -23,6 +23,7 @@ from infra.local.processes.stack_options import (
     DEFAULT_API_PORT,
     StackOptions,
     external_services,
+    metrics_port,
     options_to_json,
     redis_port,
     snapshots_dir,
@@ -329,6 +330,7 @@ def _stack_options(options: argparse.Namespace) -> StackOptions:
         postgres=options.postgres or "embedded",
         external=external_services(os.environ) if options.external else None,
         redis_port=redis_port(os.environ),
+        metrics_port=metrics_port(os.environ),
         snapshots_dir=snapshots_dir(os.environ),
     )
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from cloud_functions.fanout.targets import TARGETS
 from cloud_functions.plates.master_keys import make_key_file
 from infra.local.aws import resources
+from infra.local.aws.metrics import StackMetrics
 from infra.local.processes.first_admin import FirstAdmin
 from infra.local.processes.objects_folder import choose_objects_folder
 from infra.local.processes.ports import LOOPBACK, describe_listener, is_free
@@ -31,6 +32,8 @@ from infra.local.servers.postgres import DATABASE, PostgresBinaries, PostgresSer
 from infra.local.servers.redis import RedisServer
 from infra.local.servers.schema import migrate
 from shared.errors import ConfigurationError, TransientError
+from shared.metrics.address import ListenAddress
+from shared.metrics.server import MetricsServer
 from shared.redact import redact
 from shared.retry import FaultLog
 
@@ -74,6 +77,7 @@ class Stack:
         self._objects = state.objects
         self.urls: dict[str, str] = {}
         self.environment: dict[str, str] = {}
+        self._metrics: MetricsServer | None = None
         self.first_admin: FirstAdmin | None = None
         """The admin that this start has created; None if the database had users."""
         self.first_start = not (state.path / "postgres" / "data").exists()
@@ -107,6 +111,9 @@ class Stack:
 
     def stop(self) -> None:
         """Stop all parts in reverse order of their dependencies."""
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
         if self.parts and self._state.run.is_dir():
             self._describe("stopping")
         for group in (self._named("api", "schedule"), self._named("iot_rule"), self._services()):
@@ -173,12 +180,15 @@ class Stack:
             )
 
     def _begin(self, report: Callable[[str], None]) -> None:
+        for left in self._state.metrics.glob("*.json"):  # counts of an earlier start
+            left.unlink()
         self._objects = choose_objects_folder(self._state, self._options.snapshots_dir, bucket=resources.BUCKET)
         self._ports = ports = self._choose_ports()
         self.urls["redis"] = self._external.get("REDIS_URL") or self._begin_redis(ports["redis"])
         self.urls["broker"] = self._external.get("MQTT_URL") or self._begin_broker(ports["broker"])
         self.urls["aws"] = f"http://{LOOPBACK}:{ports['aws']}"
         self.urls["api"] = f"http://{LOOPBACK}:{self._options.api_port}"
+        self.urls["metrics"] = f"http://{LOOPBACK}:{ports['metrics']}/metrics"
         self.urls["database"] = self._external.get("DATABASE_URL") or self._begin_postgres(ports["postgres"], report)
         self.environment = self._function_environment(ports["data_plane"])
         self._describe("starting")
@@ -186,9 +196,10 @@ class Stack:
 
     def _choose_ports(self) -> dict[str, int]:
         chosen = self._options.redis_port
+        wanted = {"redis": chosen, "metrics": self._options.metrics_port}
         return self._state.ports(
-            ["postgres", "redis", "broker", "aws", "data_plane"],
-            wanted={"redis": chosen} if chosen else None,
+            ["postgres", "redis", "broker", "aws", "data_plane", "metrics"],
+            wanted={name: port for name, port in wanted.items() if port},
             usual={"redis": DEFAULT_REDIS_PORT} if chosen is None else None,
         )
 
@@ -228,6 +239,18 @@ class Stack:
         self._start_part(self._process("iot_rule", iot_rule, data_plane_port))
         self._start_part(self._process("schedule", [*python, "infra.local.aws.scheduler"]))
 
+    def _serve_metrics(self) -> None:
+        """Serve the metrics of all parts from a thread of this process; a port that was taken is only a warning."""
+        metrics = StackMetrics(
+            files=self._state.metrics,
+            queues=self._state.path / "queues.db",
+            pid_files=lambda: dict(self._state.leftovers()),
+            database_url=self.urls["database"],
+        )
+        address = ListenAddress(LOOPBACK, self._ports["metrics"])
+        self._metrics = MetricsServer(address=address, collect=metrics.text)
+        self._metrics.start()
+
     def _process(self, name: str, command: list[str], port: int | None = None) -> Process:
         return Process(name=name, command=command, folder=self._state.path, port=port, environment=self.environment)
 
@@ -250,6 +273,7 @@ class Stack:
                 part.process.wait_ready()
         if self.environment["API_AUTHENTICATION"] == "users":  # last: a start that fails leaves no unseen password
             self.first_admin = create_first_admin(self.urls["database"])
+        self._serve_metrics()
 
     def _function_environment(self, data_plane_port: int) -> dict[str, str]:
         """Return the functions' environment, as in the template, with addresses on this machine."""
@@ -271,6 +295,7 @@ class Stack:
             "WEBHOOK_ALLOWED_NETWORKS": os.environ.get("WEBHOOK_ALLOWED_NETWORKS", _PRIVATE_NETWORKS),
             "WEBHOOKS_IN_BACKGROUND": "true",
             "DEAD_LETTER_QUEUE_URL": resources.queue_url(self.urls["aws"], resources.DEAD_LETTER_QUEUE),
+            "METRICS_DIR": str(self._state.metrics),
             "POWERTOOLS_TRACE_DISABLED": "true",
             "POWERTOOLS_SERVICE_NAME": "vedette-local",
             "POWERTOOLS_METRICS_NAMESPACE": "Vedette",

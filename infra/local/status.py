@@ -86,6 +86,8 @@ def banner_lines(urls: Mapping[str, str], *, admin: FirstAdmin | None) -> Iterat
     yield "API", f"{urls['api']}/docs"
     yield "Redis", redact(urls["redis"])
     yield "MQTT", redact(urls["broker"])
+    if "metrics" in urls:
+        yield "metrics", urls["metrics"]
     if admin is not None:
         yield "admin", f"{admin.username} / {admin.password}"
 

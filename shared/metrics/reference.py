@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared.metrics.table import AGENT, Metric
+from shared.metrics.functions import FUNCTION_METRICS
+from shared.metrics.table import AGENT, STACK, Metric
 
 INTRODUCTION = """\
 # Metrics
@@ -21,7 +22,8 @@ This page is generated from the table in `shared/metrics/table.py` by `make sche
 
 def render() -> str:
     """Return the page as Markdown."""
-    return INTRODUCTION + "".join(_section("The agent", AGENT))
+    sections = (*_section("The agent", AGENT), *_section("The one-machine stack", STACK), *_cloudwatch_section())
+    return INTRODUCTION + "".join(sections)
 
 
 def _section(heading: str, table: tuple[Metric, ...]) -> Iterator[str]:
@@ -29,6 +31,18 @@ def _section(heading: str, table: tuple[Metric, ...]) -> Iterator[str]:
     for metric in table:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         yield f"| `{metric.name}` | {metric.kind} | {metric.unit} | {labels} | {metric.help} |\n"
+
+
+def _cloudwatch_section() -> Iterator[str]:
+    yield (
+        "\n## CloudWatch\n\nOn AWS the functions write these metrics in the embedded metric format, in the namespace"
+        " `Vedette` with the dimension `service`.\n\n| metric | service | unit | on the one-machine stack |\n"
+        "| --- | --- | --- | --- |\n"
+    )
+    for name, metric in FUNCTION_METRICS.items():
+        if metric.on_aws:
+            suffix = f"_{metric.suffix_label.upper()}" if metric.suffix_label else ""
+            yield f"| `{name}{suffix}` | `{metric.service}` | {metric.unit} | `{metric.metric}` |\n"
 
 
 if __name__ == "__main__":

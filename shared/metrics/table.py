@@ -126,6 +126,70 @@ AGENT: Final = (
 """What the agent serves."""
 
 
+FUNCTIONS: Final = (
+    Metric("vedette_events_stored_total", "counter", "Events that ingest has stored."),
+    Metric("vedette_events_repeated_total", "counter", "Events that were delivered again and stored before."),
+    Metric("vedette_plate_matches_total", "counter", "Matches of plates with watch-lists."),
+    Metric("vedette_messages_rejected_total", "counter", "Messages that ingest has moved to the dead letters."),
+    Metric("vedette_messages_returned_total", "counter", "Messages that ingest could not process yet."),
+    Metric("vedette_resends_requested_total", "counter", "Requests to devices to send missing events again."),
+    Metric("vedette_configurations_sent_total", "counter", "Configurations sent to devices."),
+    Metric(
+        "vedette_ingest_batch_seconds", "histogram", "Time of ingest for one batch.", (), "seconds", (*_SHORT_S, 10.0)
+    ),
+    Metric("vedette_events_delivered_total", "counter", "Events that a fan-out function has delivered.", ("target",)),
+    Metric("vedette_deliveries_returned_total", "counter", "Deliveries that failed and will be repeated.", ("target",)),
+    Metric("vedette_maintenance_changes_total", "counter", "Changes that a maintenance task has made.", ("task",)),
+    Metric("vedette_maintenance_failures_total", "counter", "Steps of maintenance tasks that failed."),
+    Metric(
+        "vedette_maintenance_last_success_timestamp_seconds",
+        "gauge",
+        "When all steps of a task last succeeded, as Unix time. Missing until the first success since the start.",
+        ("task",),
+        "seconds",
+    ),
+)
+"""What the functions count: on AWS in the embedded metric format, on the one-machine stack for Prometheus."""
+
+STACK: Final = (
+    *PROCESS,
+    Metric("vedette_part_up", "gauge", "1 while a part of the stack runs, else 0.", ("part",)),
+    Metric("vedette_part_cpu_seconds_total", "counter", "CPU time of a part.", ("part",), "seconds"),
+    Metric("vedette_part_resident_memory_bytes", "gauge", "Memory of a part in RAM.", ("part",), "bytes"),
+    Metric(
+        "vedette_api_request_seconds",
+        "histogram",
+        "Duration of requests to the API by route template and class of the status.",
+        ("method", "route", "status"),
+        "seconds",
+        (0.005, 0.025, 0.1, 0.5, 2.5, 10.0),
+    ),
+    *FUNCTIONS,
+    Metric("vedette_queue_messages", "gauge", "Messages on a queue; dead letters end in -dead.", ("queue",)),
+    Metric(
+        "vedette_queue_oldest_seconds",
+        "gauge",
+        "Age of the oldest message on a queue; 0 if it is empty.",
+        ("queue",),
+        "seconds",
+    ),
+    Metric("vedette_database_up", "gauge", "1 if the database answered this scrape, else 0."),
+    Metric("vedette_database_size_bytes", "gauge", "Size of the database.", unit="bytes"),
+    Metric("vedette_event_partitions", "gauge", "Monthly partitions of the events."),
+    Metric("vedette_devices", "gauge", "Devices by state: online or offline.", ("state",)),
+    Metric("vedette_cameras", "gauge", "Cameras by status: idle, live, degraded or offline.", ("status",)),
+    Metric("vedette_missing_events", "gauge", "Events whose numbers are known and that were not received."),
+    Metric("vedette_webhook_pending", "gauge", "Deliveries to webhooks that are due or will be repeated."),
+    Metric(
+        "vedette_webhook_pending_oldest_seconds",
+        "gauge",
+        "Age of the oldest pending delivery to a webhook; 0 if there is none.",
+        unit="seconds",
+    ),
+)
+"""What the one-machine stack serves."""
+
+
 def by_name(*tables: tuple[Metric, ...]) -> Mapping[str, Metric]:
     """Return the metrics of the tables by their names."""
     return {metric.name: metric for table in tables for metric in table}

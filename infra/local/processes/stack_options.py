@@ -14,6 +14,7 @@ from shared.errors import ConfigurationError
 
 DEFAULT_API_PORT = 8069
 DEFAULT_REDIS_PORT = 6379
+DEFAULT_METRICS_PORT = 9465
 OBEYED_VARIABLES: Final = (
     "ALLOWED_HOSTS", "ANONYMOUS_ROLE", "API_AUTHENTICATION", "API_ROOT_PATH", "AUDIT_RETENTION_DAYS", "AUDIT_VIEWS",
     "CORS_ORIGINS",
@@ -45,6 +46,8 @@ class StackOptions:
     redis_port: int | None = 0
     """The port of Redis if it is free. None: that of the previous start, or 6379. 0: that of the previous start, or any
     free one."""
+    metrics_port: int = 0
+    """The port of the metrics if it is free. 0: that of the previous start, or any free one."""
     snapshots_dir: str | None = None
     """Absolute path of the folder with the objects of the bucket; None: that of the previous start, or one in the state
     folder."""
@@ -64,6 +67,11 @@ def redis_port(environment: Mapping[str, str]) -> int | None:
     if env.optional("REDIS_PORT") is None:
         return None
     return env.whole("REDIS_PORT", DEFAULT_REDIS_PORT, least=0, most=65_535)
+
+
+def metrics_port(environment: Mapping[str, str]) -> int:
+    """Return ``metrics_port`` of the options, from METRICS_PORT; raise ConfigurationError if it is not a port or 0."""
+    return Environment(environment).whole("METRICS_PORT", DEFAULT_METRICS_PORT, least=0, most=65_535)
 
 
 def snapshots_dir(environment: Mapping[str, str]) -> str | None:

@@ -31,6 +31,7 @@ class StateFolder:
         self.run = self.path / "run"
         self.logs = self.path / "logs"
         self.objects = self.path / "objects"
+        self.metrics = self.run / "metrics"
         self.supervisor = PidFile(self.run / "supervisor.pid")
         self._description = self.run / "stack.json"
         self._lock: IO[str] | None = None
@@ -54,7 +55,7 @@ class StateFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             # PostgreSQL runs as another user when started by root, and must be able to enter.
             self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            for folder in (self.run, self.logs, self.objects):
+            for folder in (self.run, self.logs, self.objects, self.metrics):
                 folder.mkdir(mode=0o700, exist_ok=True)
             (self.path / _MARKER).write_text(json.dumps({"format": _FORMAT}), encoding="utf-8")
         except OSError as error:

@@ -9,6 +9,8 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cloud_functions.api.http.middleware.request_metrics import RequestMetrics
+
 log = logging.getLogger(__name__)
 
 IS_HEAD = "vedette.head"
@@ -19,8 +21,9 @@ _REMOVED_FROM_304 = ("content-length", "content-disposition")
 class HttpSemanticsMiddleware:
     """Wraps the application. ``root_path`` is the path prefix that a gateway removes, such as a REST API's stage."""
 
-    def __init__(self, app: ASGIApp, *, root_path: str) -> None:
+    def __init__(self, app: ASGIApp, *, root_path: str, metrics: RequestMetrics | None = None) -> None:
         self._app = app
+        self._metrics = metrics
         self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,9 +42,10 @@ class HttpSemanticsMiddleware:
         finally:
             # The path template: the path itself may contain a plate, which must not be logged.
             route = getattr(inner.get("route"), "path", "unknown path")
-            log.info(
-                "%s %s: %s in %.1f ms", scope["method"], route, sender.status, 1000 * (time.perf_counter() - began_s)
-            )
+            spent_s = time.perf_counter() - began_s
+            log.info("%s %s: %s in %.1f ms", scope["method"], route, sender.status, 1000 * spent_s)
+            if self._metrics is not None:
+                self._metrics.observe(scope["method"], route, sender.status, spent_s)
 
 
 class _ResponseSender:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from shared.metrics.exposition import Counter, Histogram, Sample, render
-from shared.metrics.table import AGENT, Metric, by_name
+from shared.metrics.table import AGENT, STACK, Metric, by_name
 
 TABLE = by_name(
     (
@@ -71,7 +71,7 @@ def test_a_counter_adds() -> None:
     assert counter.value == 3
 
 
-@pytest.mark.parametrize("metric", AGENT, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", dict.fromkeys((*AGENT, *STACK)), ids=lambda metric: metric.name)
 def test_names_follow_the_conventions(metric: Metric) -> None:
     """Counters end in ``_total``, units are in names, histograms have ascending buckets, help is a sentence."""
     assert re.fullmatch(r"(vedette|process)_[a-z0-9_]+", metric.name)
