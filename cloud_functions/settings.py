@@ -321,6 +321,12 @@ class MaintenanceSettings:
     replay_events_per_s: int = 100
     """Events that replays send in a second, all together. Raising it shortens a replay, and live events wait longer
     behind its events."""
+    orphan_grace_days: int = 14
+    """Age from which an object that nothing shows counts as orphaned. Keep it above the ``max_age_s`` of outboxes."""
+    orphan_delete_days: int | None = None
+    """Days after which an orphaned object that was found is deleted; with None they are only reported."""
+    reindex_min_waste_bytes: int = 64 * 1024 * 1024
+    """Space that rebuilding an index must free. With a higher value fewer indexes are rebuilt."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -339,4 +345,7 @@ class MaintenanceSettings:
             health_retention_days=env.whole("HEALTH_RETENTION_DAYS", 30, least=1, most=36_500),
             fanout_queues=fanout_queues(env),
             replay_events_per_s=env.whole("REPLAY_EVENTS_PER_S", 100, least=1, most=1000),
+            orphan_grace_days=env.whole("ORPHAN_GRACE_DAYS", 14, least=1, most=3650),
+            orphan_delete_days=env.whole("ORPHAN_DELETE_DAYS", 0, least=0, most=3650) or None,
+            reindex_min_waste_bytes=env.whole("REINDEX_MIN_WASTE_MB", 64, least=1, most=1_000_000) * 1024 * 1024,
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cloud_functions.aws import AwsClients
-from cloud_functions.object_storage.bucket import Bucket
+from cloud_functions.object_storage.bucket import Bucket, ObjectInfo
 from shared.errors import PermanentError
 
 
@@ -46,6 +46,10 @@ class SnapshotStore(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with ``prefix``."""
+        ...
+
+    def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        """Yield the objects whose keys begin with ``prefix`` and follow ``after``, in the order of their keys."""
         ...
 
     def check(self) -> None:
@@ -88,6 +92,9 @@ class S3SnapshotStore:
 
     def keys(self, prefix: str) -> Iterator[str]:
         return (entry.key for entry in self._bucket.objects(prefix))
+
+    def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        return self._bucket.objects(prefix, after=after)
 
     def check(self) -> None:
         if not self._bucket.exists():

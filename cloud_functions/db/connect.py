@@ -107,6 +107,21 @@ class Database:
                 self.close()
             raise transaction_error(error) from error
 
+    @contextmanager
+    def session(self) -> Generator[psycopg.Connection[Any]]:
+        """Open a connection of its own for statements that cannot run in a transaction; it is closed at the end.
+
+        Every statement commits by itself, without the time limits of transactions. Raises as ``transaction`` does.
+        """
+        try:
+            connection = self._connect()
+            try:
+                yield connection
+            finally:
+                connection.close()
+        except psycopg.Error as error:
+            raise transaction_error(error) from error
+
     def close(self) -> None:
         """Close the connection; the next use opens a new one."""
         if self._connection is not None:

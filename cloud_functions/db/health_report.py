@@ -11,6 +11,7 @@ from cloud_functions.db.cameras.record import WITH_STATES
 from cloud_functions.db.cameras.scope import CAMERA_IN_SCOPE, DEVICE_IN_SCOPE, CameraScope, limited, scope_parameters
 from cloud_functions.db.maintenance.runs import task_states
 from cloud_functions.db.online import IS_ONLINE
+from cloud_functions.db.snapshots.object_checks import object_report
 from cloud_functions.db.types import Connection, Row
 from shared.clock import format_utc
 
@@ -101,6 +102,7 @@ def build_health_report(connection: Connection, *, now: datetime, scope: CameraS
             for device_id, count, events, oldest in rows(_GAPS)
         ],
         "maintenance": None if scope is not None else {"tasks": task_states(connection, now=now)},
+        "objects": None if scope is not None else object_report(connection, most=MAX_LISTED),
     }
 
 

@@ -31,6 +31,12 @@ from cloud_functions.maintenance.tasks.camera_snapshots import (
 )
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.maintenance.tasks.health_report import store_report
+from cloud_functions.maintenance.tasks.objects import (
+    delete_orphaned_objects,
+    find_missing_objects,
+    find_orphaned_objects,
+)
+from cloud_functions.maintenance.tasks.optimise import merge_pending_lists, rebuild_indexes, renew_statistics
 from cloud_functions.maintenance.tasks.partitions import empty_default_partition, make_months_ahead
 from cloud_functions.maintenance.tasks.pictures import delete_old_pictures, remove_pictures
 from cloud_functions.maintenance.tasks.replays import send_replays
@@ -184,6 +190,22 @@ TASKS: Final[Mapping[str, Task]] = {
             Step("replays", delete_old_replays),
         ),
         expression="cron(30 3 * * ? *)",
+    ),
+    "optimise": Task(
+        (
+            Step("statistics", renew_statistics),
+            Step("pending", merge_pending_lists),
+            Step("indexes", rebuild_indexes),
+        ),
+        expression="cron(30 4 * * ? *)",
+    ),
+    "objects": Task(
+        (
+            Step("orphaned", find_orphaned_objects),
+            Step("missing", find_missing_objects),
+            Step("delete", delete_orphaned_objects),
+        ),
+        expression="cron(0 5 * * ? *)",
     ),
     "pictures": Task(
         (Step("unshown", partial(remove_pictures, late=False)),),

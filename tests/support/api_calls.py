@@ -32,6 +32,7 @@ from cloud_functions.api.security.user_authorizer import OidcAuthorizer, UserAut
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher
 from cloud_functions.fanout.targets import TARGETS
+from cloud_functions.object_storage.bucket import ObjectInfo
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.privacy.webhook_secrets import WebhookSecrets
 from cloud_functions.settings import DatabaseSettings
@@ -207,6 +208,10 @@ class FakeSnapshots:
     def keys(self, prefix: str) -> Iterator[str]:
         self._fail()
         return iter(sorted(key for key in self.objects if key.startswith(prefix)))
+
+    def list_objects(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        now = datetime.now(UTC)
+        return (ObjectInfo(key, len(self.objects[key]), now) for key in self.keys(prefix) if key > after)
 
     def check(self) -> None:
         self._fail()

@@ -44,6 +44,8 @@ _CHECKED: Final = {
     ("audit_log", "outcome"): "'success'",
     ("camera_snapshots", "status"): "'stored'",
     ("commands", "status"): "'ok'",
+    ("object_checks", "kind"): "'orphaned'",
+    ("object_findings", "kind"): "'missing'",
     ("replays", "status"): "'pending'",
     ("sequence_gaps", "state"): "'open'",
     ("users", "email"): "'filled@example.org'",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -71,12 +71,12 @@ class PictureHouse:
     def objects(self) -> set[str]:
         return set(self.store.keys(""))
 
-    def retain(self, task: str = "retention", **variables: str) -> None:
-        """Run a task at noon."""
+    def retain(self, task: str = "retention", *, now: datetime = NOON, **variables: str) -> int:
+        """Run a task, by default at noon; return the number of its changes."""
         variables = {"DATABASE_URL": self.database_url, "SNAPSHOT_BUCKET": self._bucket, **variables}
         database = open_database(self.database_url)
         try:
-            build_maintenance(variables, database=database, clock=ManualClock(NOON)).handle({"task": task})
+            return build_maintenance(variables, database=database, clock=ManualClock(now)).handle({"task": task})[task]
         finally:
             database.close()
 

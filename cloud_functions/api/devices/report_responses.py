@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field
 from cloud_functions.api.http.envelope import EmptyMeta
 from cloud_functions.api.http.responses import DATE_TIME
 
+_NULL = "Null for callers who are limited to camera groups, and in reports of earlier releases."
+
 
 class CamerasByStatus(BaseModel):
     """Numbers of cameras by status."""
@@ -91,6 +93,25 @@ class MaintenanceReport(BaseModel):
     tasks: list[MaintenanceTask]
 
 
+class FoundObjects(BaseModel):
+    """Images that the comparison of bucket and database found."""
+
+    objects: int
+    bytes: int = Field(description="0 for missing ones.")
+    oldest: str | None = Field(json_schema_extra=DATE_TIME, description="When the first of them was found.")
+    checked_at: str | None = Field(
+        json_schema_extra=DATE_TIME, description="When the last pass over all of them ended. Null: none has ended yet."
+    )
+    keys: list[str] = Field(description="Object keys of those that were found first.")
+
+
+class ObjectReport(BaseModel):
+    """Differences between bucket and database."""
+
+    orphaned: FoundObjects = Field(description="Objects that nothing shows.")
+    missing: FoundObjects = Field(description="Images of events and snapshots that are not in the bucket.")
+
+
 class HealthReport(BaseModel):
     """State of all cameras and devices. Each list has at most 50 entries."""
 
@@ -101,10 +122,8 @@ class HealthReport(BaseModel):
     devices_with_dropped_data: list[DroppedData] = Field(description="Those that dropped most come first.")
     gaps: GapTotals
     devices_with_gaps: list[DeviceWithGaps] = Field(description="Those that miss most events come first.")
-    maintenance: MaintenanceReport | None = Field(
-        default=None,
-        description="Null for callers who are limited to camera groups, and in reports of earlier releases.",
-    )
+    maintenance: MaintenanceReport | None = Field(default=None, description=_NULL)
+    objects: ObjectReport | None = Field(default=None, description=_NULL)
 
 
 class HealthReportEnvelope(BaseModel):

@@ -706,6 +706,16 @@ class FieldErrorResponse(TypedDict):
     message: str
 
 
+class FoundObjects(TypedDict):
+    """Images that the comparison of bucket and database found."""
+
+    objects: int
+    bytes: int
+    oldest: str | None
+    checked_at: str | None
+    keys: list[str]
+
+
 class FoundPlateResponse(TypedDict):
     """A read. Similarity and distances are present with `match=fuzzy` only."""
 
@@ -842,6 +852,7 @@ class HealthReport(TypedDict):
     gaps: GapTotals
     devices_with_gaps: list[DeviceWithGaps]
     maintenance: NotRequired[MaintenanceReport | None]
+    objects: NotRequired[ObjectReport | None]
 
 
 class HealthReportEnvelope(TypedDict):
@@ -1017,6 +1028,13 @@ class NewUserRequest(TypedDict):
     is_active: NotRequired[bool]
     username: str
     password: NotRequired[str | None]
+
+
+class ObjectReport(TypedDict):
+    """Differences between bucket and database."""
+
+    orphaned: FoundObjects
+    missing: FoundObjects
 
 
 class OccupancySettings(TypedDict):
