@@ -1,4 +1,4 @@
-"""``vedette-admin``: users, API keys, the audit log and migrations of a deployment; adopts the data of another system.
+"""``vedette-admin``: users, keys, the audit log, backups and migrations of a deployment; adopts another system's data.
 
 Works on DATABASE_URL, or on the database of a running one-machine stack with ``--state DIR``. A password is read from
 standard input, or generated and printed once; it is never an argument, which other processes could read.
@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 from cloud_functions.api.security.passwords import generated_password
 from cloud_functions.api.security.roles import ROLES
 from infra.admin import accounts, audit
+from infra.admin.backup import cli as backup
 from infra.admin.database import database_url
 from infra.admin.dead_letters import cli as dead_letters
 from infra.admin.doctor.command import add_doctor
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(keys, "revoke", _revoke_key, "revoke an API key", "NAME")
     _add_adopt(commands)
     dead_letters.add_commands(commands)
+    backup.add_commands(commands)
     audits = commands.add_parser("audit", help="verify the audit log").add_subparsers(required=True, metavar="STEP")
     verify = _add(audits, "verify", _verify_audit, "find changed, missing and reordered entries of the audit log")
     verify.add_argument(
