@@ -282,6 +282,8 @@ def test_an_unfinished_backup_is_recognised(old: System, run: Run, tmp_path: Pat
         assert (status, "was not finished" in err) == (2, True)
     assert run(old, "backup", folder, "--objects", "none")[0] == 0
     assert not (folder / "run-0123").exists()
+    status, _, err = run(old, "restore", tmp_path / "misspelt", "--no-objects")
+    assert (status, "holds no backup" in err, (tmp_path / "misspelt").exists()) == (2, True, False)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("dear")
     assert "holds other files (letter.txt)" in run(old, "backup", tmp_path / "mine")[2]

@@ -117,6 +117,22 @@ def locked_folder(folder: Path) -> Generator[None]:
         raise ConfigurationError(f"{folder} cannot be used: {error.strerror}") from error
 
 
+@contextmanager
+def folder_to_read(folder: Path) -> Generator[None]:
+    """Lock the folder of a backup, unless it has no lock; raise ConfigurationError if it is being written."""
+    try:
+        lock = (folder / _LOCK).open("rb")
+    except OSError:
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigurationError(f"a backup is being written to {folder} now") from None
+        yield
+
+
 def _is_ours(path: Path) -> bool:
     return path.name.startswith((RUN_PREFIX, NAME)) or path.name in {"objects", MASTER_KEY, _LOCK}
 

@@ -23,7 +23,7 @@ from cloud_functions.db.sites.settings import list_keys
 from cloud_functions.plates.master_keys import FileMasterKeys, master_keys
 from cloud_functions.privacy.camera_passwords import KEY_CONTEXT
 from infra.admin.backup.check import table_faults
-from infra.admin.backup.create import COPY, locked_folder
+from infra.admin.backup.create import COPY, folder_to_read
 from infra.admin.backup.load import finish_restore, load_database, require_empty, unfinished_restore
 from infra.admin.backup.manifest import MASTER_KEY, Manifest, read_manifest
 from infra.admin.backup.objects import ObjectCopier, list_bucket, read_list
@@ -67,7 +67,7 @@ def restore_backup(url: str, options: RestoreOptions) -> RestoreResult:
         PermanentError: the backup is damaged.
         TransientError: database or bucket failed; run it again.
     """
-    with locked_folder(options.folder):
+    with folder_to_read(options.folder):
         manifest = read_manifest(options.folder)
         result = RestoreResult(manifest)
         if unfinished_restore(url) != manifest.backup_id:

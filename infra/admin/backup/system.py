@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
@@ -54,6 +54,10 @@ SELECT count(*), min(captured_at) FROM plate_events WHERE captured_at >= %(since
 _PICTURES: Final = """
 SELECT device_id, snapshot_path FROM events
 WHERE snapshot_path IS NOT NULL AND "timestamp" >= %(since)s AND "timestamp" < %(until)s
+"""
+_SNAPSHOTS: Final = """
+SELECT NULL, storage_path FROM camera_snapshots
+WHERE status = 'stored' AND storage_path IS NOT NULL AND created_at >= %(since)s AND created_at < %(until)s
 """
 
 
@@ -150,10 +154,14 @@ def _pictures(connection: Connection, options: SystemOptions, now: datetime) -> 
     since = options.since or _EARLIEST
     if options.snapshot_days:
         since = max(since, now - timedelta(days=options.snapshot_days - 1))
-    statement = _PICTURES + ("" if options.pictures is None else " ORDER BY random() LIMIT %(limit)s")
     values = {"since": since, "until": now - _PENDING_FOR, "limit": options.pictures}
-    rows = connection.execute(statement.encode(), values)
-    return [snapshot_object_key(device_id, key) for device_id, key in rows]
+    return [key for statement in (_PICTURES, _SNAPSHOTS) for key in _keys(connection, statement, values)]
+
+
+def _keys(connection: Connection, statement: str, values: Mapping[str, Any]) -> Iterator[str]:
+    sample = "" if values["limit"] is None else " ORDER BY random() LIMIT %(limit)s"
+    for device_id, key in connection.execute((statement + sample).encode(), values):
+        yield key if device_id is None else snapshot_object_key(device_id, key)
 
 
 def _picture_check(bucket: Bucket, keys: list[str], *, is_sample: bool) -> Check:
