@@ -211,7 +211,7 @@ def _described(manifest: Manifest) -> dict[str, Any]:
 
 def _warn_of_master_key(manifest: Manifest) -> None:
     if manifest.has_master_key:
-        print("WITH the master key: whoever has this folder can read protected plates and camera passwords.")
+        print("WITH the master key: this folder reveals protected plates and camera passwords.")
     elif manifest.master_keys:
         print(
             f"WITHOUT the master key ({', '.join(manifest.master_keys)}): keep a copy of it elsewhere. Without it, the"

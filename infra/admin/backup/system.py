@@ -178,7 +178,7 @@ def _picture_check(bucket: Bucket, keys: list[str], *, is_sample: bool) -> Check
 
 
 def _missing(bucket: Bucket) -> Callable[[str], str | None]:
-    def look(key: str) -> str | None:
+    def find(key: str) -> str | None:
         try:
             bucket.client.head_object(Bucket=bucket.name, Key=key)
         except Exception as error:
@@ -188,4 +188,4 @@ def _missing(bucket: Bucket) -> Callable[[str], str | None]:
             raise translated from error
         return None
 
-    return look
+    return find
