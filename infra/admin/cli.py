@@ -31,7 +31,7 @@ _MAX_KEY_DAYS: Final = 3650
 
 def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str] | None = None) -> int:
     """Run one command and return its exit status; expected errors are printed as one line on stderr."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     options.variables = variables
     command: Callable[[Options, str], int | None] = options.run
     try:
@@ -70,7 +70,8 @@ def _require_output() -> None:
         raise ConfigurationError("standard output is closed")
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the argument parser with all commands."""
     parser = argparse.ArgumentParser(
         prog="vedette-admin",
         description="Manage users and API keys, verify the audit log, and migrate the database: DATABASE_URL, or"

@@ -82,11 +82,15 @@ def test_a_search_for_the_term_finds_the_file(term: str, folder: str, file: str)
 
 
 def test_every_alarm_is_explained() -> None:
-    """The operations guide lists exactly the alarms of the template."""
+    """The operations guide has a heading for exactly the alarms of the template, each with three things to look at."""
     template = (ROOT / "template.yaml").read_text(encoding="utf-8")
     alarms = set(re.findall(r"^  (\w+):\n    Type: AWS::CloudWatch::Alarm", template, re.MULTILINE))
     guide = (ROOT / "docs/guide/operations.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(\w+Alarm)` \|", guide, re.MULTILINE)) == alarms
+    sections = re.split(r"^##+ ", guide, flags=re.MULTILINE)
+    explained = {match[1]: text for text in sections if (match := re.match(r"`(\w+Alarm)`\n\n\w", text))}
+    assert set(explained) == alarms
+    short = [name for name, text in explained.items() if not re.search(r"^1\. .*\n2\. .*\n3\. ", text, re.MULTILINE)]
+    assert short == []
 
 
 def test_the_glossary_is_linked_and_without_duplicates() -> None:
