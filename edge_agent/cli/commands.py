@@ -99,6 +99,28 @@ def check(options: argparse.Namespace) -> int:
     return 0 if all(result.ok for result in results) else 2
 
 
+def doctor(options: argparse.Namespace) -> int:
+    """Print what is wrong on this device; the exit status is 1 for warnings and 2 for faults."""
+    from edge_agent.cli.doctor.checks import device_checks
+    from edge_agent.cli.doctor.device import Device
+    from edge_agent.config import load_config
+    from shared.clock import SystemClock
+    from shared.diagnosis import exit_status, report_json, report_lines, run_checks
+
+    if not options.verbose:  # the findings contain the errors
+        logging.getLogger("edge_agent").setLevel(logging.CRITICAL)
+    device = Device(
+        config=load_config(options.config), config_path=options.config, places=_places(), clock=SystemClock()
+    )
+    checks = device_checks(device, probe_timeout_s=0.8 * options.timeout)
+    findings = run_checks(checks, timeout_s=options.timeout)
+    if options.json:
+        print(json.dumps(report_json(findings), indent=2))
+    else:
+        print("\n".join(report_lines(findings)))
+    return exit_status(findings)
+
+
 def list_models(options: argparse.Namespace) -> int:
     """Print the models of the catalogue."""
     from edge_agent.cli import console

@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_clip(subparsers)
     _add_probe(subparsers)
     _add_check(subparsers)
+    _add_doctor(subparsers)
     _add_models(subparsers)
     return parser
 
@@ -135,6 +136,29 @@ def _add_check(subparsers: Subparsers) -> None:
     input_group.add_argument("--config", type=Path, metavar="FILE", help="configuration file of the agent (TOML)")
     input_group.add_argument("--example", action="store_true", help="print an example configuration")
     parser.set_defaults(command=commands.check)
+
+
+def _add_doctor(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "doctor",
+        help="say what is wrong on this device, and what to do",
+        description="Check the configuration, clock, disk, outbox, broker, image store, certificates and cameras of"
+        " this device, and say what is wrong and what to do. Unlike `check` it connects to all of them; it does not log"
+        " in at the broker, so it may run beside the agent. A model that is not on this machine is downloaded.",
+        epilog="Exit status: 0 all in order; 1 warnings; 2 faults, or a wrong command line or configuration.",
+    )
+    parser.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="configuration file of the agent (TOML)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_count,
+        default=30,
+        metavar="SECONDS",
+        help="longest time of the whole command (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    parser.set_defaults(command=commands.doctor)
 
 
 def _add_models(subparsers: Subparsers) -> None:
