@@ -189,6 +189,14 @@ class IngestSettings:
     """Maximum number of class and zone names, together, that a site may use in a month. An event that exceeds it is
     rejected (``too_many_labels``). Raise it for models with more classes. Counts are stored by name, hour and camera,
     so each name in use takes about 300 bytes for every hour and camera."""
+    compress_above_bytes: int | None = None
+    """Size above which the document of an event is published compressed; None compresses none. Every subscriber of the
+    topic must understand the message attribute ``content_encoding`` then."""
+    fanout_events_per_s: float | None = None
+    """Repetitive events (motion, detection, and updates of tracked objects) of a camera that are published in a second;
+    None publishes all. Lowering it saves subscribers work; the events are stored all the same."""
+    fanout_burst: int = 50
+    """Repetitive events of a camera that are published at once after a pause."""
     kafka_partial_responses: bool = False
     """Whether the Kafka event source mapping has ``ReportBatchItemFailures``. Without it, Lambda treats every response
     as a success, so ingest fails the whole batch if one of its messages must be delivered again."""
@@ -203,6 +211,9 @@ class IngestSettings:
             max_future_s=env.number("MAX_FUTURE_S", 86_400.0, least=0, most=366 * 86_400),
             chunk_size=env.whole("INGEST_CHUNK_SIZE", 1000, least=1, most=10_000),
             max_labels_per_site=env.whole("MAX_LABELS_PER_SITE", 1000, least=10, most=100_000),
+            compress_above_bytes=env.whole("COMPRESS_ABOVE_BYTES", 0, least=0, most=256 * 1024) or None,
+            fanout_events_per_s=env.number("FANOUT_EVENTS_PER_S", 0, least=0, most=10_000) or None,
+            fanout_burst=env.whole("FANOUT_BURST", 50, least=1, most=100_000),
             kafka_partial_responses=env.flag("KAFKA_PARTIAL_RESPONSES", default=False),
         )
 

@@ -16,6 +16,7 @@ from cloud_functions.ingest.context import IngestContext
 from cloud_functions.ingest.dead_letters import DeadLetters, NoDeadLetters, SqsDeadLetters
 from cloud_functions.ingest.ingest import Ingest
 from cloud_functions.ingest.publish import EventPublisher, NoPublisher, SnsPublisher
+from cloud_functions.ingest.rate_limit import RateLimitedPublisher
 from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
 from cloud_functions.plates.master_keys import MasterKeys, master_keys
 from cloud_functions.privacy.camera_passwords import CameraPasswords
@@ -51,9 +52,11 @@ def build_ingest(
         if starts_ahead_of_requests(os.environ if environment is None else environment):
             commands.prepare()
     keys = _master_keys(env, aws)
+    database = database or Database.from_settings(DatabaseSettings.from_environment(env), aws=aws)
+    metrics = metrics or NoMetrics()
     context = IngestContext(
-        database=database or Database.from_settings(DatabaseSettings.from_environment(env), aws=aws),
-        publisher=publisher or _publisher(settings, aws),
+        database=database,
+        publisher=_limited(publisher or _publisher(settings, aws), settings, database, metrics),
         dead_letters=dead_letters or _dead_letters(settings, aws),
         commands=commands,
         configurations=ConfigurationSender(
@@ -61,7 +64,7 @@ def build_ingest(
         ),
         settings=settings,
         gaps=GapSettings.from_environment(env),
-        metrics=metrics or NoMetrics(),
+        metrics=metrics,
         clock=clock,
         vault=PlateVault(master_keys=keys),
     )
@@ -75,6 +78,20 @@ def _master_keys(env: Environment, aws: AwsClients) -> MasterKeys | None:
 
 def _publisher(settings: IngestSettings, aws: AwsClients) -> EventPublisher:
     return SnsPublisher(topic_arn=settings.topic_arn, aws=aws) if settings.topic_arn else NoPublisher()
+
+
+def _limited(
+    publisher: EventPublisher, settings: IngestSettings, database: Database, metrics: Metrics
+) -> EventPublisher:
+    if settings.fanout_events_per_s is None:
+        return publisher
+    return RateLimitedPublisher(
+        publisher,
+        transaction=database.transaction,
+        metrics=metrics,
+        per_s=settings.fanout_events_per_s,
+        burst=settings.fanout_burst,
+    )
 
 
 def _dead_letters(settings: IngestSettings, aws: AwsClients) -> DeadLetters:

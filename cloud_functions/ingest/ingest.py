@@ -124,8 +124,9 @@ class Ingest:
         progress.fail(result.deferred)
         progress.events += chunk.events
         documents = result.documents()
-        progress.publications += publications(documents)
-        progress.publications += match_publications(documents, result.matches)
+        above = self._context.settings.compress_above_bytes
+        progress.publications += publications(documents, compress_above_bytes=above)
+        progress.publications += match_publications(documents, result.matches, compress_above_bytes=above)
         progress.results.append(result)
         return True
 

@@ -1,4 +1,7 @@
-"""Publishes stored events to the SNS topic: up to ten in a request, several requests in parallel."""
+"""Publishes stored events to the SNS topic: up to ten in a request, several requests in parallel.
+
+A document above a size is compressed, if that is set. One that is still too large comes without its event data.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from cloud_functions.aws import MAX_BATCH_BYTES, AwsClients, aws_error, entry_batches
-from cloud_functions.db.events.record import truncated_data
+from cloud_functions.db.events.record import event_without_data
+from cloud_functions.event_messages import CONTENT_ENCODING, GZIP_BASE64, compressed, decompressed, for_xml
 from cloud_functions.ingest.storage.documents import EventDocument
 from cloud_functions.ingest.validation import ValidatedEvent
 from cloud_functions.ingest.watchlist_matcher import MAX_DOCUMENT_MATCHES, PLATE_MATCH, match_document
@@ -19,6 +23,7 @@ log = logging.getLogger(__name__)
 _ENTRY_OVERHEAD_BYTES: Final = 1024
 _MAX_ATTRIBUTES_BYTES: Final = 200 * 1024
 """An upper bound for the attributes of any event, which has at most 100 class names of 200 characters each."""
+_REPETITIVE: Final = frozenset({"motion", "detection"})
 _PARALLEL_REQUESTS: Final = 8
 _MAX_CLASSES: Final = 100
 """Class names in the attributes of an event: the whole message must stay below SNS's limit."""
@@ -33,6 +38,8 @@ class Publication(NamedTuple):
     """The id of the stored event."""
     document: str
     attributes: dict[str, str | list[str]]
+    limited: tuple[str, str] | None = None
+    """Site and camera of an event that a limit of the camera may suppress; None for one that is always published."""
 
 
 class EventPublisher(Protocol):
@@ -90,55 +97,79 @@ class SnsPublisher:
         return {publications[int(failure["Id"])].event_id for failure in failed}
 
 
-def publications(documents: Iterable[EventDocument]) -> list[Publication]:
-    """Return the publications of these events."""
-    return [
-        _limit_size(Publication(event.row.event_id, _for_xml(document), _attributes(event)))
-        for event, document in documents
-    ]
+def publications(documents: Iterable[EventDocument], *, compress_above_bytes: int | None = None) -> list[Publication]:
+    """Return the publications of these events; documents larger than ``compress_above_bytes`` are compressed."""
+    return [_limit_size(_publication(stored), compress_above_bytes) for stored in documents]
 
 
 def match_publications(
-    documents: Iterable[EventDocument], matches: Mapping[str, list[dict[str, Any]]]
+    documents: Iterable[EventDocument],
+    matches: Mapping[str, list[dict[str, Any]]],
+    *,
+    compress_above_bytes: int | None = None,
 ) -> list[Publication]:
     """Return a ``plate_match`` publication for each event that has watch-list matches."""
     if not matches:
         return []
     return [
-        _match_publication(document, matches[document.event.row.event_id])
+        _limit_size(_match_publication(document, matches[document.event.row.event_id]), compress_above_bytes)
         for document in documents
         if document.event.row.event_id in matches
     ]
 
 
+def _publication(stored: EventDocument) -> Publication:
+    event, document = stored
+    return Publication(event.row.event_id, for_xml(document), _attributes(event), _limited(event))
+
+
 def _match_publication(stored: EventDocument, matches: list[dict[str, Any]]) -> Publication:
     watchlists = dict.fromkeys(str(match["watchlist"]) for match in matches[:MAX_DOCUMENT_MATCHES])
     attributes = _attributes(stored.event) | {"event_type": PLATE_MATCH, "watchlist": list(watchlists)}
-    document = _for_xml(match_document(stored.document, matches))
-    return _limit_size(Publication(stored.event.row.event_id, document, attributes))
+    document = for_xml(match_document(stored.document, matches))
+    return Publication(stored.event.row.event_id, document, attributes)
 
 
-def _limit_size(publication: Publication) -> Publication:
-    """Return a publication that SNS accepts; the document of one that is too large comes without its event data.
+def _limit_size(publication: Publication, compress_above_bytes: int | None) -> Publication:
+    """Return a publication that SNS accepts: compressed if it is large, or without its event data.
 
-    SNS would reject it every time, and no subscriber would receive it. ``event_data`` then says ``truncated`` and where
-    to read the whole event. A match keeps its plate, its first match and the number of matches.
+    SNS would reject a larger one every time, and no subscriber would receive it. ``event_data`` then says ``truncated``
+    and where to read the whole event. A match keeps its plate, its first match and the number of matches.
     """
-    if len(publication.document) * 4 + _MAX_ATTRIBUTES_BYTES <= MAX_BATCH_BYTES:
+    chars = len(publication.document)
+    most_bytes = chars * 4  # in UTF-8; the exact size of a short text need not be known
+    if compress_above_bytes is not None and most_bytes > compress_above_bytes:
+        publication = _compress(publication, compress_above_bytes)
+    if most_bytes + _MAX_ATTRIBUTES_BYTES <= MAX_BATCH_BYTES or _entry_bytes(publication) <= MAX_BATCH_BYTES:
         return publication
-    if _entry_bytes(publication) <= MAX_BATCH_BYTES:
+    if CONTENT_ENCODING in publication.attributes:
+        return _shorten(publication, decompressed(publication.document))
+    return _shorten(publication, publication.document)
+
+
+def _compress(publication: Publication, above_bytes: int) -> Publication:
+    """Return the publication compressed, unless it is small or does not become smaller."""
+    size = len(publication.document.encode())
+    if size <= above_bytes:
         return publication
-    flat: dict[str, Any] = json.loads(publication.document)
-    data: dict[str, Any] = flat["event_data"]
-    flat["event_data"] = truncated_data(json.dumps(data, ensure_ascii=False), flat["id"])
+    body = compressed(publication.document)
+    if len(body) >= size:
+        return publication
+    return publication._replace(document=body, attributes=publication.attributes | {CONTENT_ENCODING: GZIP_BASE64})
+
+
+def _shorten(publication: Publication, document: str) -> Publication:
+    """Return the publication, uncompressed, without the event data of the document."""
+    flat, data = event_without_data(document)
     if flat["event_type"] == PLATE_MATCH:
         flat["event_data"] |= {
             "plate_normalized": data["plate_normalized"],
             "watchlist_matches": data["watchlist_matches"][:1],
             "watchlist_match_count": data["watchlist_match_count"],
         }
-    document = json.dumps(flat, ensure_ascii=False, separators=(",", ":"))
-    return publication._replace(document=_for_xml(document))
+    short = for_xml(json.dumps(flat, ensure_ascii=False, separators=(",", ":")))
+    plain = {name: value for name, value in publication.attributes.items() if name != CONTENT_ENCODING}
+    return publication._replace(document=short, attributes=plain)
 
 
 def _entry_bytes(publication: Publication) -> int:
@@ -164,6 +195,13 @@ def _attributes(event: ValidatedEvent) -> dict[str, str | list[str]]:
     return attributes
 
 
+def _limited(event: ValidatedEvent) -> tuple[str, str] | None:
+    row = event.row
+    if row.event_type in _REPETITIVE or event.is_update:
+        return row.site_id, row.camera_id
+    return None
+
+
 def _message_attributes(attributes: dict[str, str | list[str]]) -> dict[str, dict[str, str]]:
     return {
         name: {
@@ -176,9 +214,3 @@ def _message_attributes(attributes: dict[str, str | list[str]]) -> dict[str, dic
 
 def _attribute_text(value: str | list[str]) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _for_xml(document: str) -> str:
-    if document.isascii():
-        return document
-    return document.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")

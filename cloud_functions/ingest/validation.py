@@ -51,6 +51,8 @@ class ValidatedEvent(NamedTuple):
     """Earlier times of the event, from before its device's clock was set."""
     rule: str | None = None
     """The rule of a rule event. Subscribers filter by it."""
+    is_update: bool = False
+    """Whether it is a ``tracking`` event that an object is still there."""
 
     @property
     def private_plate(self) -> str | None:
@@ -95,7 +97,14 @@ def validate_event(message: Message, *, latest: datetime) -> ValidatedEvent:
     labels = _labels(event_type, class_names, data)
     rule = data["rule"] if event_type == "rule" else None
     return ValidatedEvent(
-        message, row, class_names, plate, labels=labels, superseded=_superseded_times(event), rule=rule
+        message,
+        row,
+        class_names,
+        plate,
+        labels=labels,
+        superseded=_superseded_times(event),
+        rule=rule,
+        is_update=event_type == "tracking" and data["tracking_action"] == "updated",
     )
 
 

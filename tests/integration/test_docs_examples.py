@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from cloud_functions.event_messages import compressed
 from infra.local.processes.process import wait_until
 from tests.support.ingest_harness import RECOUNT, rows
 from tests.support.kafka_cluster import KafkaCluster
@@ -94,3 +99,39 @@ def test_consumer(database_url: str, kafka: KafkaCluster, tmp_path: Path) -> Non
     ids = {event_id for (event_id,) in rows(database_url, "SELECT event_id::text FROM plate_events")}
     assert ids == {read["event_id"] for read in reads}
     assert rows(database_url, RECOUNT) == []
+
+
+def test_the_example_of_a_queue_reads_every_form(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plain, compressed, and wrapped without raw message delivery; a repeated event is printed once."""
+    document = json.dumps({"event_id": "e", "timestamp": "t", "camera_id": "c", "event_type": "motion"})
+    marked = {"content_encoding": {"StringValue": "gzip+base64"}}
+    wrapped = {"content_encoding": {"Type": "String", "Value": "gzip+base64"}}
+    notification = {"Type": "Notification", "Message": compressed(document), "MessageAttributes": wrapped}
+    messages = [
+        {"Body": document, "ReceiptHandle": "1"},
+        {"Body": compressed(document), "MessageAttributes": marked, "ReceiptHandle": "2"},
+        {"Body": json.dumps(notification), "ReceiptHandle": "3"},
+    ]
+    deleted: list[str] = []
+
+    class Sqs:
+        def receive_message(self, **request: Any) -> dict[str, Any]:
+            assert request["MessageAttributeNames"] == ["content_encoding"]
+            if deleted:
+                raise KeyboardInterrupt
+            return {"Messages": messages}
+
+        def delete_message(self, **request: str) -> None:
+            deleted.append(request["ReceiptHandle"])
+
+    program = runpy.run_path(str(EXAMPLES / "sqs_consumer.py"))
+    monkeypatch.setattr("boto3.client", lambda _: Sqs())
+    monkeypatch.setattr(sys, "argv", ["sqs_consumer.py", "https://queue"])
+    with pytest.raises(KeyboardInterrupt):
+        program["main"]()
+    assert capsys.readouterr().out == "t c motion\n"
+    assert deleted == ["1", "2", "3"]
+    with pytest.raises(ValueError, match="brotli"):
+        program["event_of"]({"Body": "", "MessageAttributes": {"content_encoding": {"StringValue": "brotli"}}})
