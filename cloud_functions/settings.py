@@ -258,6 +258,9 @@ class FanoutSettings:
     webhook_networks: str = ""
     """Networks with private addresses that webhooks may reach, such as ``10.0.0.0/8, 192.168.1.0/24``, also over plain
     http. Without it they reach public addresses over https only. Link-local addresses are never reached."""
+    webhook_max_pending: int = 10_000
+    """Deliveries that may be pending for one webhook. Raising it keeps more for a receiver that is down, and takes more
+    of the database."""
     webhooks_in_background: bool = False
     """Whether deliveries go on after an invocation has ended. Not for Lambda, which freezes the process then."""
 
@@ -273,6 +276,7 @@ class FanoutSettings:
             database=DatabaseSettings.from_environment(env) if any(map(env.optional, _DATABASE_VARIABLES)) else None,
             master_key=env.optional("PLATE_MASTER_KEY"),
             webhook_networks=env.text("WEBHOOK_ALLOWED_NETWORKS", ""),
+            webhook_max_pending=env.whole("WEBHOOK_MAX_PENDING", 10_000, least=100, most=1_000_000),
             webhooks_in_background=env.flag("WEBHOOKS_IN_BACKGROUND", default=False),
         )
 

@@ -28,6 +28,7 @@ class FunctionMetric:
 FUNCTION_METRICS: Final = {
     "EventsStored": FunctionMetric("ingest", "vedette_events_stored_total"),
     "EventsRepeated": FunctionMetric("ingest", "vedette_events_repeated_total"),
+    "EventsSuppressed": FunctionMetric("ingest", "vedette_events_suppressed_total"),
     "PlateMatches": FunctionMetric("ingest", "vedette_plate_matches_total"),
     "MessagesRejected": FunctionMetric("ingest", "vedette_messages_rejected_total"),
     "MessagesReturned": FunctionMetric("ingest", "vedette_messages_returned_total"),

@@ -129,6 +129,9 @@ AGENT: Final = (
 FUNCTIONS: Final = (
     Metric("vedette_events_stored_total", "counter", "Events that ingest has stored."),
     Metric("vedette_events_repeated_total", "counter", "Events that were delivered again and stored before."),
+    Metric(
+        "vedette_events_suppressed_total", "counter", "Events that were stored, and not published because of a limit."
+    ),
     Metric("vedette_plate_matches_total", "counter", "Matches of plates with watch-lists."),
     Metric("vedette_messages_rejected_total", "counter", "Messages that ingest has moved to the dead letters."),
     Metric("vedette_messages_returned_total", "counter", "Messages that ingest could not process yet."),

@@ -53,6 +53,7 @@ _CHECKED: Final = {
     ("watchlist_patterns", "max_distance"): "NULL",
     ("webhook_deliveries", "status"): "'pending'",
     ("webhooks", "disabled_reason"): "'failing'",
+    ("webhooks", "format"): "'cloudevents'",
 }
 """Values of columns that take no others. A new CHECK constraint fails the insert, which names it."""
 

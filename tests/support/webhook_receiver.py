@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,10 @@ class Reply:
 class ReceivingServer:
     """Records each request and answers what ``behave`` returns for it. ``behave`` may also block."""
 
-    def __init__(self, behave: Callable[[Received], Reply] = lambda _: Reply()) -> None:
+    def __init__(
+        self, behave: Callable[[Received], Reply] = lambda _: Reply(), *, certificate: tuple[Path, Path] | None = None
+    ) -> None:
+        """``certificate``: certificate and key of an https server."""
         self.received: list[Received] = []
         self.behave = behave
         self.ended = threading.Event()
@@ -98,8 +102,15 @@ class ReceivingServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        scheme = "http"
+        if certificate is not None:
+            scheme, context = "https", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port: int = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/events?from=vedette"
+        self.url = f"{scheme}://127.0.0.1:{self.port}/events?from=vedette"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
@@ -109,9 +120,11 @@ class ReceivingServer:
 
 
 @contextmanager
-def receiving(behave: Callable[[Received], Reply] = lambda _: Reply()) -> Generator[ReceivingServer]:
+def receiving(
+    behave: Callable[[Received], Reply] = lambda _: Reply(), *, certificate: tuple[Path, Path] | None = None
+) -> Generator[ReceivingServer]:
     """Yield a running server."""
-    server = ReceivingServer(behave)
+    server = ReceivingServer(behave, certificate=certificate)
     try:
         yield server
     finally:
@@ -130,16 +143,20 @@ class WebhookFanout:
         timeout_s: float = 5.0,
         in_background: bool = False,
         resolve_host: Callable[[str, int], Sequence[str]] | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        max_pending: int = 10_000,
     ) -> None:
         self.url = url
         resolving: dict[str, Any] = {} if resolve_host is None else {"resolve_host": resolve_host}
         dispatcher = Dispatcher(
             database=database_at(url),
             secrets=WebhookSecrets(master_keys=keys(folder)),
-            open_receiver=partial(Receiver, policy=AddressPolicy.parse(networks), timeout_s=timeout_s, **resolving),
+            open_receiver=partial(
+                Receiver, policy=AddressPolicy.parse(networks), timeout_s=timeout_s, tls=tls, **resolving
+            ),
             clock=SystemClock(),
         )
-        self.target = WebhookTarget(dispatcher=dispatcher, in_background=in_background)
+        self.target = WebhookTarget(dispatcher=dispatcher, in_background=in_background, max_pending=max_pending)
 
     def publish(self, event_type: str = "motion", **fields: Any) -> dict[str, Any]:
         """Store an event, deliver its document, and return the document."""

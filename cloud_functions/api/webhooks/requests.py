@@ -103,10 +103,22 @@ class WebhookRequest(BaseModel):
         default=True, description="Whether events are sent. Setting it again after failures ends a pause."
     )
 
-    def fields(self, groups: list[str] | None) -> WebhookFields:
+    format: Literal["json", "cloudevents"] = Field(
+        default="json",
+        description="`json`: the body is the event. `cloudevents`: a CloudEvents 1.0 event in structured JSON, with the"
+        " event in `data`.",
+    )
+
+    def fields(self, groups: list[str] | None, *, owner_id: UUID | None) -> WebhookFields:
         """Return what is stored."""
         return WebhookFields(
-            name=self.name, url=self.url, filter=self.filter.stored(), groups=groups, enabled=self.enabled
+            name=self.name,
+            url=self.url,
+            filter=self.filter.stored(),
+            groups=groups,
+            enabled=self.enabled,
+            format=self.format,
+            owner_id=owner_id,
         )
 
 

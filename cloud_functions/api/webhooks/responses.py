@@ -29,6 +29,13 @@ class WebhookResponse(BaseModel):
     failures: int = Field(description="Failed attempts since the last success.")
     failing_since: str | None = Field(json_schema_extra=DATE_TIME)
     last_success_at: str | None = Field(json_schema_extra=DATE_TIME)
+    format: Literal["json", "cloudevents"]
+    pending: int = Field(description="Deliveries to make, now or later.")
+    dropped: int = Field(
+        description="Deliveries that were dropped because `WEBHOOK_MAX_PENDING` were pending; each is in the log as"
+        " `failed` with the error `dropped`."
+    )
+    dropped_at: str | None = Field(description="When that happened last.", json_schema_extra=DATE_TIME)
     previous_secret_until: str | None = Field(
         description="Until when the secret before the current one signs too.", json_schema_extra=DATE_TIME
     )
@@ -126,6 +133,10 @@ def webhook_content(webhook: Webhook) -> dict[str, Any]:
         "failures": webhook.failures,
         "failing_since": webhook.failing_since and format_utc(webhook.failing_since),
         "last_success_at": webhook.last_success_at and format_utc(webhook.last_success_at),
+        "format": webhook.format,
+        "pending": webhook.pending,
+        "dropped": webhook.dropped,
+        "dropped_at": webhook.dropped_at and format_utc(webhook.dropped_at),
         "previous_secret_until": webhook.previous_until and format_utc(webhook.previous_until),
         "created_at": format_utc(webhook.created_at),
         "updated_at": format_utc(webhook.updated_at),

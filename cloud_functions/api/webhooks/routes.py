@@ -73,7 +73,7 @@ async def post_webhook(caller: Writer, deps: Deps, body: Annotated[WebhookReques
     record_details(webhook_id=str(webhook_id), name=body.name)
 
     def write(connection: Connection) -> tuple[Webhook, str]:
-        fields = body.fields(_groups(connection, caller, body))
+        fields = body.fields(_groups(connection, caller, body), owner_id=caller.user_id)
         text, wrapped = deps.webhook_secrets.make(webhook_id)
         try:
             create_webhook(connection, webhook_id, fields, wrapped)
@@ -108,7 +108,8 @@ async def put_webhook(caller: Writer, deps: Deps, ref: WebhookRef, body: Annotat
     def write(connection: Connection) -> Webhook:
         locked_webhook(connection, ref, caller)
         try:
-            replace_webhook(connection, ref, body.fields(_groups(connection, caller, body)))
+            fields = body.fields(_groups(connection, caller, body), owner_id=caller.user_id)
+            replace_webhook(connection, ref, fields)
         except WebhookNameTakenError:
             raise _name_taken() from None
         return existing_webhook(find_webhook(connection, ref))

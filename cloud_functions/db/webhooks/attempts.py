@@ -10,8 +10,9 @@ from datetime import timedelta
 from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
+from cloud_functions.db.cameras.scope import CAMERA_ID_IN_SCOPE, CameraScope, scope_parameters
 from cloud_functions.db.types import Connection
-from cloud_functions.db.webhooks.record import ClaimedWebhook, DueDelivery
+from cloud_functions.db.webhooks.record import EFFECTIVE_GROUPS, ClaimedWebhook, DueDelivery
 from cloud_functions.plates.master_keys import WrappedKey
 
 LEASE: Final = timedelta(seconds=60)
@@ -22,7 +23,7 @@ _RESUMED_AFTER: Final = 3
 """Failures in a row that count as an outage of the receiver. The first success then makes all that failed due again."""
 
 _CLAIM: Final[LiteralString] = """
-UPDATE webhooks SET lease = gen_random_uuid(), leased_until = now() + %(lease)s
+UPDATE webhooks AS w SET lease = gen_random_uuid(), leased_until = now() + %(lease)s
 WHERE id IN (
     SELECT id FROM webhooks AS w
     WHERE enabled AND (leased_until IS NULL OR leased_until < now()) AND (paused_until IS NULL OR paused_until <= now())
@@ -30,15 +31,26 @@ WHERE id IN (
       AND EXISTS (SELECT FROM webhook_deliveries AS d
                   WHERE d.webhook_id = w.id AND d.status = 'pending' AND d.next_attempt_at <= now())
     FOR NO KEY UPDATE SKIP LOCKED)
-RETURNING id, lease, name, url, failures, secret, secret_wrapped_by, previous_secret, previous_wrapped_by,
-    previous_until > now()
-"""
+RETURNING id, lease, name, url, failures, format, effective_groups, secret, secret_wrapped_by, previous_secret,
+    previous_wrapped_by, previous_until > now()
+""".replace("effective_groups", EFFECTIVE_GROUPS)
 _RELEASE: Final = "UPDATE webhooks SET leased_until = NULL, paused_until = {} WHERE id = %(id)s AND lease = %(lease)s"
 # What a replay sends again waits for everything else.
 _DUE: Final = """
-SELECT message_id, event_type, document, attempts FROM webhook_deliveries
-WHERE webhook_id = %s AND status = 'pending' AND next_attempt_at <= now()
-ORDER BY replay_id IS NOT NULL, next_attempt_at, number LIMIT %s
+SELECT message_id, event_type, document, attempts, is_inside FROM webhook_deliveries AS d
+WHERE webhook_id = %(id)s AND status = 'pending' AND next_attempt_at <= now()
+ORDER BY replay_id IS NOT NULL, next_attempt_at, number LIMIT %(limit)s
+"""
+# Its groups, those of its owner, or the group of the camera may have changed since the event was recorded.
+_INSIDE: Final[LiteralString] = (
+    """(event_id IS NULL OR EXISTS (
+    SELECT FROM events AS e WHERE e.id = d.event_id AND e."timestamp" = d.event_time AND """
+    + CAMERA_ID_IN_SCOPE
+    + "))"
+)
+_OUTSIDE: Final = """
+UPDATE webhook_deliveries SET status = 'failed', error = 'outside-groups'
+WHERE webhook_id = %s AND message_id = ANY (%s) AND status = 'pending'
 """
 _ATTEMPTED: Final = """
 UPDATE webhook_deliveries SET status = %(status)s, attempts = attempts + 1, last_attempt_at = now(),
@@ -93,21 +105,42 @@ def claim_webhooks(connection: Connection, webhook_id: UUID | None = None) -> li
     return [_claimed(*row) for row in rows]
 
 
-def _claimed(webhook_id: UUID, lease: UUID, name: str, url: str, failures: int, *secrets: Any) -> ClaimedWebhook:
-    secret, wrapped_by, previous, previous_by, is_previous_valid = secrets
+def _claimed(webhook_id: UUID, lease: UUID, name: str, url: str, failures: int, *others: Any) -> ClaimedWebhook:
+    webhook_format, groups, secret, wrapped_by, previous, previous_by, is_previous_valid = others
     keys = [WrappedKey(bytes(secret), wrapped_by)]
     if is_previous_valid and previous is not None:
         keys.append(WrappedKey(bytes(previous), previous_by))
-    return ClaimedWebhook(id=webhook_id, lease=lease, name=name, url=url, secrets=tuple(keys), failures=failures)
+    return ClaimedWebhook(
+        id=webhook_id,
+        lease=lease,
+        name=name,
+        url=url,
+        secrets=tuple(keys),
+        failures=failures,
+        format=webhook_format,
+        groups=None if groups is None else tuple(groups),
+    )
 
 
 def due_deliveries(connection: Connection, webhook: ClaimedWebhook, *, limit: int) -> list[DueDelivery]:
-    """Return the deliveries to attempt next, in the order in which they became due."""
-    rows = connection.execute(_DUE, [webhook.id, limit])
-    return [
-        DueDelivery(message_id=message_id, event_type=event_type, document=document, attempts=attempts)
-        for message_id, event_type, document, attempts in rows
-    ]
+    """Return the deliveries to attempt next, in the order in which they became due.
+
+    Those of cameras outside of the webhook's camera groups fail instead.
+    """
+    scope = None if webhook.groups is None else CameraScope(webhook.groups)
+    query = _DUE.replace("is_inside", "true" if scope is None else _INSIDE)
+    parameters = scope_parameters(scope) | {"id": webhook.id, "limit": limit}
+    while rows := connection.execute(query, parameters).fetchall():
+        outside = [row[0] for row in rows if not row[4]]
+        if outside:
+            connection.execute(_OUTSIDE, [webhook.id, outside])
+        if len(outside) < len(rows):
+            return [
+                DueDelivery(message_id=message_id, event_type=event_type, document=document, attempts=attempts)
+                for message_id, event_type, document, attempts, is_inside in rows
+                if is_inside
+            ]
+    return []
 
 
 def record_success(

@@ -18,18 +18,23 @@ from cloud_functions.plates.master_keys import WrappedKey
 
 _COLUMNS: Final[LiteralString] = (
     "id, name, url, filter, groups, enabled, disabled_reason, previous_until, created_at, updated_at, failures,"
-    " failing_since, last_success_at"
+    " failing_since, last_success_at, format, owner_id, dropped, dropped_at"
 )
-_SELECT: Final[LiteralString] = "SELECT " + _COLUMNS + " FROM webhooks WHERE "  # noqa: S608 - constants
+_PENDING: Final[LiteralString] = (
+    "(SELECT count(*) FROM webhook_deliveries AS d WHERE d.webhook_id = webhooks.id AND d.status = 'pending')"
+)
+_SELECT: Final[LiteralString] = "SELECT " + _COLUMNS + ", " + _PENDING + " FROM webhooks WHERE "  # noqa: S608 - constants
 _COUNT: Final = "SELECT count(*) FROM webhooks WHERE true"
 _CREATE: Final = """
-INSERT INTO webhooks (id, name, url, filter, groups, enabled, secret, secret_wrapped_by)
-VALUES (%(id)s, %(name)s, %(url)s, %(filter)s, %(groups)s, %(enabled)s, %(secret)s, %(wrapped_by)s)
+INSERT INTO webhooks (id, name, url, filter, groups, enabled, format, owner_id, secret, secret_wrapped_by)
+VALUES (%(id)s, %(name)s, %(url)s, %(filter)s, %(groups)s, %(enabled)s, %(format)s, %(owner_id)s, %(secret)s,
+    %(wrapped_by)s)
 """
 # A receiver that is switched on again gets a fresh start.
 _REPLACE: Final = """
 UPDATE webhooks SET name = %(name)s, url = %(url)s, filter = %(filter)s, groups = %(groups)s, enabled = %(enabled)s,
-    updated_at = now(), disabled_reason = NULL, failures = 0, failing_since = NULL, paused_until = NULL
+    format = %(format)s, owner_id = %(owner_id)s, updated_at = now(), disabled_reason = NULL, failures = 0,
+    failing_since = NULL, paused_until = NULL
 WHERE id = %(id)s
 """
 _ROTATE: Final = """
@@ -124,7 +129,7 @@ def _parameters(webhook_id: UUID, fields: WebhookFields) -> dict[str, Any]:
 
 
 def _webhook(row: Row) -> Webhook:
-    names = [name.strip() for name in _COLUMNS.split(",")]
+    names = [*(name.strip() for name in _COLUMNS.split(",")), "pending"]
     return Webhook(**dict(zip(names, row, strict=True)))
 
 

@@ -17,6 +17,11 @@ PLATE_MATCH: Final = "plate_match"
 WEBHOOK_IN_SCOPE: Final[LiteralString] = "groups <> '{}' AND groups <@ %(scope)s::text[]"
 """Condition on ``webhooks``: limited to camera groups of the caller. A webhook without a limit does not meet it, and
 one that has lost all its groups does not either."""
+EFFECTIVE_GROUPS: Final[LiteralString] = """(
+    SELECT CASE WHEN o.groups IS NULL THEN w.groups WHEN w.groups IS NULL THEN o.groups
+        ELSE ARRAY(SELECT unnest(w.groups) INTERSECT SELECT unnest(o.groups)) END
+    FROM (SELECT (SELECT groups FROM users WHERE id = w.owner_id) AS groups) AS o)"""
+"""The camera groups to which ``webhooks AS w`` is limited: its own, as far as its owner still has them."""
 _CONDITIONS: Final = ("camera_id", "site_id", "event_type", "class_name", "min_confidence", "zone")
 
 
@@ -31,6 +36,10 @@ class WebhookFields:
     groups: list[str] | None
     """Slugs of the camera groups it is limited to; None for no limit."""
     enabled: bool
+    format: str = "json"
+    """``json`` for the document itself, or ``cloudevents``."""
+    owner_id: UUID | None = None
+    """The user who has set this; None if no user has, or the user was deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +56,11 @@ class Webhook(WebhookFields):
     """Failed attempts since the last success."""
     failing_since: datetime | None
     last_success_at: datetime | None
+    pending: int
+    """Deliveries to make, now or later."""
+    dropped: int
+    """Deliveries that were dropped because too many were pending."""
+    dropped_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -60,6 +74,9 @@ class ClaimedWebhook:
     secrets: tuple[WrappedKey, ...]
     """Of the current secret, then of the one before while it is valid."""
     failures: int
+    format: str
+    groups: tuple[str, ...] | None
+    """Camera groups of whose cameras it may get events now; None for no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +95,8 @@ class OfferedEvent:
     """The replay that sends it again; only ``replay_to`` receives it then."""
     replay_to: UUID | None = None
     """Id of the webhook that receives a replay."""
+    low_value: bool = False
+    """Whether it is dropped first if too many deliveries are pending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

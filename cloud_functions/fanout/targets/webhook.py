@@ -41,9 +41,13 @@ _WAIT_S: Final = 40.0
 class WebhookTarget:
     """Records deliveries to webhooks and makes them."""
 
-    def __init__(self, *, dispatcher: Dispatcher, in_background: bool) -> None:
-        """``in_background``: whether the process runs on between invocations, so it need not wait for deliveries."""
+    def __init__(self, *, dispatcher: Dispatcher, in_background: bool, max_pending: int = 10_000) -> None:
+        """``in_background``: whether the process runs on between invocations, so it need not wait for deliveries.
+
+        ``max_pending``: deliveries that may be pending for one webhook. The others are dropped.
+        """
         self._dispatcher = dispatcher
+        self._max_pending = max_pending
         self._in_background = in_background
 
     def deliver(self, deliveries: Sequence[Delivery]) -> set[str]:
@@ -69,7 +73,7 @@ class WebhookTarget:
             return set()
         try:
             with self._dispatcher.transaction() as connection:
-                record_deliveries(connection, list(offered.values()))
+                dropped = record_deliveries(connection, list(offered.values()), max_pending=self._max_pending)
         except PermanentError as error:
             if len(offered) == 1:
                 log.warning("an event cannot be recorded for webhooks: %s", error)
@@ -78,6 +82,8 @@ class WebhookTarget:
         except VedetteError as error:
             log.warning("%d events could not be recorded for webhooks: %s", len(offered), error)
             return set(offered)
+        for webhook_id, count in dropped.items():
+            log.warning("dropped %d deliveries to webhook %s: too many are pending", count, webhook_id)
         return set()
 
     def _deliver_due(self) -> None:
@@ -108,10 +114,18 @@ def _offered(delivery: Delivery) -> OfferedEvent | None:
             event_type=delivery.event_type,
             document=delivery.document,
             replay_id=replay and UUID(replay.replay_id),
+            low_value=replay is not None or _is_low_value(delivery.event_type, flat),
             replay_to=UUID(replay.webhook_id) if replay and replay.webhook_id else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _is_low_value(event_type: str, flat: dict[str, Any]) -> bool:
+    """Return whether the event only repeats that something is still there; what begins or ends is of value."""
+    if event_type == "tracking":
+        return flat["event_data"].get("tracking_action") == "updated"
+    return event_type in {"motion", "detection"}
 
 
 def build(settings: FanoutSettings) -> WebhookTarget:
@@ -127,4 +141,8 @@ def build(settings: FanoutSettings) -> WebhookTarget:
         open_receiver=partial(Receiver, policy=policy),
         clock=SystemClock(),
     )
-    return WebhookTarget(dispatcher=dispatcher, in_background=settings.webhooks_in_background)
+    return WebhookTarget(
+        dispatcher=dispatcher,
+        in_background=settings.webhooks_in_background,
+        max_pending=settings.webhook_max_pending,
+    )

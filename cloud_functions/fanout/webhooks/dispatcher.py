@@ -26,6 +26,7 @@ from cloud_functions.db.webhooks.attempts import (
     release_webhook,
 )
 from cloud_functions.db.webhooks.record import ClaimedWebhook, DueDelivery
+from cloud_functions.fanout.webhooks.formats import body_of
 from cloud_functions.fanout.webhooks.receiver import Receiver, Response
 from cloud_functions.fanout.webhooks.retry import retry_after
 from cloud_functions.fanout.webhooks.signature import signed_headers
@@ -148,12 +149,12 @@ class Dispatcher:
         failures: int,
     ) -> bool:
         """Attempt one delivery and record what came of it; return whether it succeeded."""
-        body = delivery.document.encode("utf-8", "surrogatepass")
+        body, content_type = body_of(delivery, webhook_format=webhook.format)
         headers = signed_headers(
             str(delivery.message_id), body, timestamp_s=int(self._clock.now().timestamp()), secrets=secrets
         )
         started_s = time.monotonic()
-        response = receiver.post(body, {"Content-Type": "application/json", **headers})
+        response = receiver.post(body, {"Content-Type": content_type, **headers})
         duration_ms = round((time.monotonic() - started_s) * 1000)
         attempted = Attempted(response.status, response.error, duration_ms)
         with self.transaction() as connection:

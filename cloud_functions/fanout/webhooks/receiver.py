@@ -26,6 +26,17 @@ _MAX_RESPONSE_BYTES: Final = 16 * 1024
 _USER_AGENT: Final = "vedette-webhooks/1"
 _GONE: Final = 410
 _LOST: Final = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+# OpenSSL's verification results (x509_vfy.h). The ssl module has no names for them.
+_CERTIFICATE_CODES: Final = {
+    9: "certificate-expired",  # or not valid yet
+    10: "certificate-expired",
+    18: "certificate-untrusted",
+    19: "certificate-untrusted",
+    20: "certificate-untrusted",
+    21: "certificate-untrusted",
+    62: "certificate-name",
+    64: "certificate-name",
+}
 
 
 class Response(NamedTuple):
@@ -50,11 +61,20 @@ class _RefusedError(Exception):
 class _CheckedConnection(http.client.HTTPConnection):
     """A connection to the first allowed address of a host, with TLS for https."""
 
-    def __init__(self, url: SplitResult, *, policy: AddressPolicy, resolve_host: Resolve, timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: SplitResult,
+        *,
+        policy: AddressPolicy,
+        resolve_host: Resolve,
+        timeout_s: float,
+        tls: Callable[[], ssl.SSLContext],
+    ) -> None:
         self._is_https = url.scheme == "https"
         super().__init__(str(url.hostname), url.port or (443 if self._is_https else 80), timeout=timeout_s)
         self._policy = policy
         self._resolve = resolve_host
+        self._tls = tls
         self.deadline_s = 0.0
         """When the request ends, on the monotonic clock."""
 
@@ -66,7 +86,7 @@ class _CheckedConnection(http.client.HTTPConnection):
         self.sock = socket.create_connection((address, self.port), timeout=remaining_s)
         if self._is_https:
             # The handshake follows in a second step, so that the time limit can end it.
-            secured = _tls_context().wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            secured = self._tls().wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
             self.sock = secured
             secured.do_handshake()
 
@@ -87,13 +107,20 @@ class Receiver:
     """Sends requests to one URL. Use it in a ``with`` statement, from one thread."""
 
     def __init__(
-        self, url: str, *, policy: AddressPolicy, timeout_s: float = TIMEOUT_S, resolve_host: Resolve = resolve
+        self,
+        url: str,
+        *,
+        policy: AddressPolicy,
+        timeout_s: float = TIMEOUT_S,
+        resolve_host: Resolve = resolve,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
+        """``tls`` returns the authorities that are trusted; by default, those of the system."""
         parts = urlsplit(url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._timeout_s = timeout_s
         self._make: Callable[[], _CheckedConnection] = lambda: _CheckedConnection(
-            parts, policy=policy, resolve_host=resolve_host, timeout_s=timeout_s
+            parts, policy=policy, resolve_host=resolve_host, timeout_s=timeout_s, tls=tls or _tls_context
         )
         self._connection: _CheckedConnection | None = None
 
@@ -179,6 +206,8 @@ def _status_error(status: int) -> str | None:
 
 
 def _code(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _CERTIFICATE_CODES.get(error.verify_code, "tls")
     if isinstance(error, ssl.SSLError):
         return "tls"
     if isinstance(error, TimeoutError):

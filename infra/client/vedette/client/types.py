@@ -1610,6 +1610,7 @@ class WebhookRequest(TypedDict):
     filter: NotRequired[WebhookFilter]
     groups: NotRequired[list[str] | None]
     enabled: NotRequired[bool]
+    format: NotRequired[Literal["json", "cloudevents"]]
 
 
 class WebhookResponse(TypedDict):
@@ -1625,6 +1626,10 @@ class WebhookResponse(TypedDict):
     failures: int
     failing_since: str | None
     last_success_at: str | None
+    format: Literal["json", "cloudevents"]
+    pending: int
+    dropped: int
+    dropped_at: str | None
     previous_secret_until: str | None
     created_at: str
     updated_at: str
@@ -1643,6 +1648,10 @@ class WebhookWithSecret(TypedDict):
     failures: int
     failing_since: str | None
     last_success_at: str | None
+    format: Literal["json", "cloudevents"]
+    pending: int
+    dropped: int
+    dropped_at: str | None
     previous_secret_until: str | None
     created_at: str
     updated_at: str

@@ -30,14 +30,17 @@ class Webhooks:
         events: WebhookFilter | None = None,
         groups: Sequence[str] | None = None,
         enabled: bool = True,
+        event_format: str = "json",
     ) -> WebhookWithSecret:
         """Register a receiver of the events that meet the conditions ``events``.
 
-        Keep the secret: it is not shown again.
+        ``event_format`` is ``json`` or ``cloudevents``. Keep the secret: it is not shown again.
 
         Raises ConflictError if the name is in use.
         """
-        return self._session.json("POST", PATH, body=_body(name, url, events, groups, enabled))["data"]
+        return self._session.json(
+            "POST", PATH, body=_body(name, url, events, groups, enabled) | {"format": event_format}
+        )["data"]
 
     def get(self, webhook_id: str) -> WebhookResponse:
         """Return a webhook with the state of its deliveries."""
@@ -52,9 +55,11 @@ class Webhooks:
         events: WebhookFilter | None = None,
         groups: Sequence[str] | None = None,
         enabled: bool = True,
+        event_format: str = "json",
     ) -> WebhookResponse:
         """Replace a webhook except its secret. One that was disabled or paused is attempted again at once."""
-        return self._session.json("PUT", f"{PATH}/{webhook_id}", body=_body(name, url, events, groups, enabled))["data"]
+        body = _body(name, url, events, groups, enabled) | {"format": event_format}
+        return self._session.json("PUT", f"{PATH}/{webhook_id}", body=body)["data"]
 
     def delete(self, webhook_id: str) -> None:
         """Delete a webhook with its deliveries."""

@@ -3,16 +3,16 @@
 A new table that only ingest with ``FANOUT_EVENTS_PER_S`` writes. UNLOGGED: after a crash of the server every camera has
 its whole burst again, which is harmless, and no batch waits for its rates to be on disk.
 
-Revision ID: 0029
-Revises: 0028
+Revision ID: 0030
+Revises: 0029
 """
 
 from __future__ import annotations
 
 from cloud_functions.db.migrations.plain_sql import run_sql
 
-revision = "0029"
-down_revision = "0028"
+revision = "0030"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 
