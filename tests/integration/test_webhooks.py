@@ -6,6 +6,7 @@ import base64
 import importlib.util
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from cloud_functions.db.webhooks.log import purge_excess_deliveries, purge_old_d
 from cloud_functions.fanout.handler import build_fanout
 from cloud_functions.fanout.targets import build_target
 from cloud_functions.fanout.targets.webhook import WebhookTarget
+from cloud_functions.fanout.webhooks.addresses import AddressPolicy
+from cloud_functions.fanout.webhooks.receiver import Receiver
 from cloud_functions.fanout.webhooks.signature import signed_headers
 from cloud_functions.privacy.protection import Protection
 from cloud_functions.privacy.webhook_secrets import WebhookSecrets
@@ -499,3 +502,11 @@ def test_a_database_that_is_lost_during_a_delivery_delays_no_further_one(
     assert len(server.received) == 2
     fanout.close()
     relays[-1].close()
+
+
+def test_a_request_does_not_wait_for_acknowledgements(server: ReceivingServer) -> None:
+    """Nagle's algorithm is off: the body, a segment of its own, would wait for the acknowledgement of the headers."""
+    with Receiver(server.url, policy=AddressPolicy.parse("127.0.0.0/8"), timeout_s=10.0) as receiver:
+        assert receiver.post(b"{}", {}).status == 204
+        connection: Any = vars(receiver)["_connection"]
+        assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
