@@ -61,6 +61,11 @@ class LightAgent:
         return self._session is not None and not self._session.lost
 
     @property
+    def configured(self) -> bool:
+        """Whether the cloud has sent the configuration with its cameras."""
+        return self._version > 0
+
+    @property
     def pending(self) -> int:
         return len(self._pending)
 
@@ -224,7 +229,7 @@ class LightAgent:
 
 
 async def run(options: argparse.Namespace) -> None:
-    """Connect all agents, produce when the file ``go`` appears, and stay connected until SIGTERM."""
+    """Connect all agents, wait until all are configured, produce when ``go`` appears, and stay until SIGTERM."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     folder: Path = options.folder
@@ -238,7 +243,7 @@ async def run(options: argparse.Namespace) -> None:
     for agent in agents:
         connections.append(asyncio.create_task(agent.stay_connected()))
         await asyncio.sleep(_SPREAD_S / len(agents))
-    await _until(lambda: all(agent.connected for agent in agents))
+    await _until(lambda: all(agent.connected and agent.configured for agent in agents))
     (folder / "ready").touch()
     await _until((folder / "go").is_file)
     until_s = float((folder / "go").read_text(encoding="ascii"))

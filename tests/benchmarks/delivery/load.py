@@ -48,6 +48,8 @@ class FleetResult:
     outcome: Outcome
     samples: list[Sample]
     reconnects: int
+    connected_s: float
+    """From the start of the agents until all were connected and had their configuration."""
     captured_per_s: float
     drained_s: float
     """From the last event's capture until everything had arrived."""
@@ -107,8 +109,10 @@ class FleetTest:
     def _measure(self, processes: dict[str, Process], say: Callable[[str], None]) -> FleetResult:
         folder, load = self._folder / "agents", self._load
         say("connecting")
+        began_s = time.monotonic()
         if not wait_until((folder / "ready").exists, timeout_s=_START_TIMEOUT_S, poll_s=0.1):
-            raise RuntimeError(f"not all agents connected:\n{processes['agents'].last_log_lines()}")
+            raise RuntimeError(f"not all agents were connected and configured:\n{processes['agents'].last_log_lines()}")
+        connected_s = time.monotonic() - began_s
         until_s = time.time() + load.seconds
         (folder / "go.new").write_text(str(until_s), encoding="ascii")
         (folder / "go.new").replace(folder / "go")
@@ -126,7 +130,7 @@ class FleetTest:
         if state["connected"] != load.agents:
             outcome.error = f"only {state['connected']} of {load.agents} agents were connected at the end"
         per_s = len(journal.captured) / load.seconds
-        return FleetResult(outcome, samples, state["reconnects"], per_s, drained_s)
+        return FleetResult(outcome, samples, state["reconnects"], connected_s, per_s, drained_s)
 
     def _drain(self, until_s: float) -> tuple[Journal, float]:
         """Wait until everything has arrived, or the time is over; return the journal and how long it took."""

@@ -20,8 +20,8 @@ TARGET_P95_S: Final = 1.0
 _METHOD: Final = """\
 The cameras are imported through the API. The agents are coroutines of one process: each has its own MQTT 3.1.1
 connection with a last will, sends heartbeats every 15 s and events with sequence numbers at QoS 1, keeps each until
-PUBACK, and answers `configure` and `resend`. They have no outbox on disk. The subscriber reads the Redis stream.
-Agents, subscriber and stack share the cores."""
+PUBACK, and answers `configure` and `resend`. Events begin when all have their configuration. They have no outbox on
+disk. The subscriber reads the Redis stream. Agents, subscriber and stack share the cores."""
 _MEMORY_COLUMNS: Final = ["part", "first", "middle", "last", "largest", "slope of the second half", "processor"]
 _NAMES: Final = {"ack": "PUBACK", "stored": "PostgreSQL", STREAM_SOURCE: "Redis subscriber"}
 
@@ -94,6 +94,7 @@ def _counts(run: FleetRun) -> list[list[str]]:
         ["duplicate rows", f"{one.duplicates:,}"],
         ["missed by the Redis subscriber", f"{one.missed.get(STREAM_SOURCE, 0):,}"],
         ["repeated at the Redis subscriber", f"{one.repeated.get(STREAM_SOURCE, 0):,}"],
+        ["until all agents were connected and had their configuration", duration(result.connected_s)],
         ["reconnects of agents", f"{result.reconnects:,}"],
         ["from the last event until all had arrived", duration(result.drained_s)],
     ]
