@@ -25,8 +25,8 @@ from infra.local.aws.messaging import Messaging
 from infra.local.aws.object_store import ObjectFolder, ObjectStore
 from infra.local.aws.queue_file import QueueFile
 from infra.local.aws.resources import BUCKET, FANOUT_QUEUES, dead_letter_queue
-from infra.local.aws.server import make_server
-from infra.local.aws.wsgi import Application, Environ, StartResponse
+from infra.local.aws.wsgi import Application, Environ, OriginGuard, StartResponse
+from infra.local.processes.ports import LOOPBACK
 from infra.packaging.functions import FUNCTIONS
 from shared.log_lines import line_handler
 
@@ -48,6 +48,20 @@ class Moto:
             serve = self._application
         assert serve is not None  # noqa: S101  set just now
         return serve(environ, start_response)
+
+
+def make_server(port: int, application: Application) -> Any:
+    """Return a threaded HTTP server on loopback with keep-alive, which halves the cost of a boto3 call."""
+    from werkzeug.serving import WSGIRequestHandler
+    from werkzeug.serving import make_server as make_werkzeug_server
+
+    class Handler(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+    server: Any = make_werkzeug_server(LOOPBACK, port, OriginGuard(application), threaded=True, request_handler=Handler)
+    server.daemon_threads = True
+    return server
 
 
 def main() -> None:

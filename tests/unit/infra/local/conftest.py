@@ -10,11 +10,11 @@ from typing import Any
 import boto3
 import pytest
 
+from infra.local.aws.main import make_server
 from infra.local.aws.messaging import Messaging
 from infra.local.aws.object_store import ObjectFolder, ObjectStore
 from infra.local.aws.queue_file import QueueFile
 from infra.local.aws.resources import BUCKET, FANOUT_QUEUES
-from infra.local.aws.server import make_server
 from infra.local.aws.wsgi import Environ, StartResponse
 from infra.local.processes.ports import LOOPBACK
 from infra.local.servers.aws import REGION
