@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from edge_agent.config import AgentConfig, CameraSettings, keeps_pictures, load_config, model_places
 from edge_agent.config.managed import ManagedCameraRules
+from edge_agent.device.canary import CanarySchedule
 from edge_agent.device.commands import (
     CommandDispatcher,
     CommandHandlers,
@@ -41,7 +42,7 @@ from shared import __version__
 from shared.clock import Clock, StepAwareClock, SystemClock
 from shared.commands import ReloadCommand
 from shared.errors import ConfigurationError, ContractError, TransientError
-from shared.heartbeat import CameraHealth
+from shared.heartbeat import CameraHealth, Canary
 from shared.ids import Uuid7Generator
 from shared.metrics.exposition import Counter
 from shared.topics import DeviceTopics
@@ -112,6 +113,7 @@ class Agent:
             cameras=self._camera_health,
             connection=self._publisher.health,
             configuration=None if self._managed is None else self._managed.health,
+            canary=self._canary_schedule(config),
             public_key=None if self._device_key is None else self._device_key.public_key,
             interval_s=config.heartbeat_s,
             clock=clock,
@@ -178,6 +180,11 @@ class Agent:
             effective=self._effective,
             on_change=self._request_heartbeat,
         )
+
+    def _canary_schedule(self, config: AgentConfig) -> Callable[[], Canary] | None:
+        if not config.canary_minutes:
+            return None
+        return CanarySchedule(every_s=60.0 * config.canary_minutes, new_id=self._new_id, clock=self._clock).current
 
     def _metrics_server(self, config: AgentConfig, delivery: DeliveryCounters) -> MetricsServer | None:
         """Return the server of the metrics; None where the configuration has none, which then cost nothing."""

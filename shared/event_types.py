@@ -6,3 +6,5 @@ from typing import Final, Literal, get_args
 
 EventType = Literal["tracking", "motion", "detection", "anpr", "snapshot", "camera_status", "rule"]
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
+CANARY: Final = "canary"
+"""The type of a canary on the topic and on queues. It is no event: it is not stored with them, nor sent to users."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -74,6 +75,16 @@ class ConfigurationHealth(BaseModel):
     )
 
 
+class Canary(BaseModel):
+    """The latest canary of a device: a message whose way through all parts, to a subscriber's receipt, is watched."""
+
+    model_config = ConfigDict(extra="allow")
+
+    canary_id: UUID
+    sent_at: AwareDatetime
+    every_s: float = Field(gt=0, le=86_400, description="Seconds until the next canary.")
+
+
 class Heartbeat(BaseModel):
     """Published on ``…/heartbeat``."""
 
@@ -90,6 +101,9 @@ class Heartbeat(BaseModel):
     cameras: list[CameraHealth] = Field(default_factory=list[CameraHealth])
     configuration: ConfigurationHealth | None = Field(
         default=None, description="Null for a device whose own file alone lists its cameras."
+    )
+    canary: Canary | None = Field(
+        default=None, description="Null where the device sends none. The same one is repeated until the next."
     )
     public_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")] | None = Field(
         default=None,

@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from cloud_functions.db.cameras.record import WITH_STATES
 from cloud_functions.db.cameras.scope import CAMERA_IN_SCOPE, DEVICE_IN_SCOPE, CameraScope, limited, scope_parameters
+from cloud_functions.db.devices.canaries import LATE_S
 from cloud_functions.db.maintenance.runs import task_states
 from cloud_functions.db.online import IS_ONLINE
 from cloud_functions.db.snapshots.object_checks import object_report
@@ -57,6 +58,10 @@ _GAP_TOTALS: Final = """
 SELECT count(*), coalesce(sum((SELECT sum(upper(part) - lower(part)) FROM unnest(missing) AS part)), 0)::bigint
 FROM sequence_gaps WHERE state = 'open'{devices}
 """
+_CANARIES: Final = f"""
+SELECT device_id, received_at, every_s FROM canary_receipts WHERE {LATE_S} > 0{{devices}}
+ORDER BY received_at NULLS FIRST, device_id LIMIT %(most)s
+"""  # noqa: S608
 _STORE: Final = """
 INSERT INTO health_reports (day, report) VALUES (%s, %s)
 ON CONFLICT (day) DO UPDATE SET report = EXCLUDED.report, created_at = now()
@@ -95,6 +100,14 @@ def build_health_report(connection: Connection, *, now: datetime, scope: CameraS
         "devices_with_dropped_data": [
             {"device_id": device_id, "dropped_events": events, "dropped_images": images}
             for device_id, events, images in rows(_DROPPED)
+        ],
+        "late_canaries": [
+            {
+                "device_id": device_id,
+                "last_received_at": None if received_at is None else format_utc(received_at),
+                "every_s": every_s,
+            }
+            for device_id, received_at, every_s in rows(_CANARIES)
         ],
         "gaps": {"open": gaps, "missing_events": missing},
         "devices_with_gaps": [

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from cloud_functions.db.cameras.health import record_camera_health
 from cloud_functions.db.commands.record import record_reply
+from cloud_functions.db.devices.canaries import SentCanary, remove_canary, store_canary
 from cloud_functions.db.devices.configurations import (
     ReplyToConfigure,
     Report,
@@ -50,17 +51,25 @@ class MessageLimits(NamedTuple):
     """The latest acceptable timestamp, as for events."""
 
 
+class RecordedMessage(NamedTuple):
+    """What follows from a device message."""
+
+    is_behind: bool = False
+    """Whether the device must be sent its configuration."""
+    new_canary: SentCanary | None = None
+    """A canary to publish once the message is committed."""
+
+
 def record_device_message(
     connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits
-) -> bool:
-    """Record one device message in the caller's transaction; raise ContractError if it breaks the contract.
-
-    Returns whether the device must be sent its configuration.
-    """
+) -> RecordedMessage:
+    """Record one device message in the caller's transaction; raise ContractError if it breaks the contract."""
     return _RECORDERS[address.kind](connection, message, address, limits)
 
 
-def _heartbeat(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> bool:
+def _heartbeat(
+    connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits
+) -> RecordedMessage:
     heartbeat = _parse(Heartbeat, message)
     check_time(heartbeat.timestamp, limits.latest)
     received_at = _received_at(message, limits.now)
@@ -87,7 +96,22 @@ def _heartbeat(connection: Connection, message: Message, address: TopicAddress, 
     if sent > 0:
         record_highest_sequence(connection, outbox, settings, site_id=address.site_id, highest=sent)
     _mark_lost(connection, outbox, status.dropped_ranges, "dropped")
-    return is_behind
+    return RecordedMessage(is_behind, _record_canary(connection, heartbeat))
+
+
+def _record_canary(connection: Connection, heartbeat: Heartbeat) -> SentCanary | None:
+    """Store the canary of a heartbeat; return it if it is new."""
+    if heartbeat.canary is None:
+        remove_canary(connection, heartbeat.device_id)
+        return None
+    canary = SentCanary(
+        device_id=heartbeat.device_id,
+        site_id=heartbeat.site_id,
+        canary_id=heartbeat.canary.canary_id,
+        every_s=heartbeat.canary.every_s,
+        sent_at=heartbeat.canary.sent_at,
+    )
+    return canary if store_canary(connection, canary) else None
 
 
 def _record_configuration(connection: Connection, device_id: str, heartbeat: Heartbeat, *, at: datetime) -> bool:
@@ -113,7 +137,7 @@ def _record_configuration(connection: Connection, device_id: str, heartbeat: Hea
     return recorded.is_behind
 
 
-def _status(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> bool:
+def _status(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> RecordedMessage:
     status = _parse(DeviceStatus, message)
     _check_owner(address, site_id=address.site_id, device_id=status.device_id)
     record_status(
@@ -125,10 +149,10 @@ def _status(connection: Connection, message: Message, address: TopicAddress, lim
     )
     if status.status == "online":
         record_reconnection(connection, address.device_id)
-    return False  # its heartbeat follows
+    return RecordedMessage()  # its heartbeat follows
 
 
-def _reply(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> bool:
+def _reply(connection: Connection, message: Message, address: TopicAddress, limits: MessageLimits) -> RecordedMessage:
     reply = _parse(Reply, message)
     _check_owner(address, site_id=reply.site_id, device_id=reply.device_id)
     if reply.snapshot is not None:
@@ -157,10 +181,10 @@ def _reply(connection: Connection, message: Message, address: TopicAddress, limi
             error=None if reply.error is None else redact(reply.error),
         )
         record_configure_reply(connection, address.device_id, outcome, at=_received_at(message, limits.now))
-    return False
+    return RecordedMessage()
 
 
-_RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, MessageLimits], bool]]] = {
+_RECORDERS: Final[Mapping[str, Callable[[Connection, Message, TopicAddress, MessageLimits], RecordedMessage]]] = {
     "heartbeat": _heartbeat,
     "status": _status,
     "replies": _reply,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from cloud_functions.db.devices.gaps import claim_due_gaps
 from cloud_functions.device_commands import request_resends
+from cloud_functions.ingest.canaries import canary_publications
 from cloud_functions.ingest.context import IngestContext
 from cloud_functions.ingest.device_messages import DEVICE_MESSAGE_KINDS, MessageLimits, record_device_message
 from cloud_functions.ingest.progress import BatchProgress, BatchResult
@@ -73,6 +74,7 @@ class Ingest:
         self._store_events(routed.events, progress)
         self._publish_events(progress)
         self._record_device_messages(routed.device_messages, progress)
+        self._publish_canaries(progress)
         self._dead_letter_rejected(progress)
         self._request_missing_events(progress)
         self._send_configurations(progress)
@@ -145,10 +147,12 @@ class Ingest:
         for number, (message, address) in enumerate(messages):
             try:
                 with context.database.transaction() as connection:
-                    is_behind = record_device_message(connection, message, address, limits)
+                    recorded = record_device_message(connection, message, address, limits)
                 progress.active_devices.add(address.device_id)
-                if is_behind:
+                if recorded.is_behind:
                     progress.devices_to_configure.add(address.device_id)
+                if recorded.new_canary is not None:
+                    progress.canaries.append(recorded.new_canary)
             except ContractError as error:
                 progress.reject(message, error.reason, str(error))
             except PermanentError as error:
@@ -158,6 +162,11 @@ class Ingest:
                 log.warning("deferring %d device messages because the database is unavailable: %s", count, error)
                 progress.fail(message for message, _ in messages[number:])
                 break
+
+    def _publish_canaries(self, progress: BatchProgress) -> None:
+        """Publish new canaries, as events are. One that fails is not repeated: its missing receipt shows that."""
+        if progress.canaries and self._context.publisher.publish(canary_publications(progress.canaries)):
+            log.warning("canaries could not be published")
 
     def _dead_letter_rejected(self, progress: BatchProgress) -> None:
         """Send rejected messages to the dead letters; those that could not be sent must be delivered again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from cloud_functions.db.devices.canaries import SentCanary
 from cloud_functions.ingest.publish import Publication
 from cloud_functions.ingest.sources.messages import Message, Rejection
 from cloud_functions.ingest.storage.transaction import ChunkResult
@@ -32,6 +33,8 @@ class BatchProgress:
         self.publications: list[Publication] = []
         self.active_devices: set[str] = set()
         """Devices that sent a heartbeat, status or reply."""
+        self.canaries: list[SentCanary] = []
+        """New canaries of devices."""
         self.devices_to_configure: set[str] = set()
         """Devices whose heartbeat reports another configuration than they should have."""
 

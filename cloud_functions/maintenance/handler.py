@@ -15,6 +15,7 @@ from typing import Any
 
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database
+from cloud_functions.db.devices.canaries import canary_ages
 from cloud_functions.db.maintenance.retries import claim_retries, record_failure, record_success
 from cloud_functions.db.maintenance.runs import (
     last_successes,
@@ -26,7 +27,7 @@ from cloud_functions.db.maintenance.runs import (
 from cloud_functions.db.types import Connection
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
 from cloud_functions.maintenance.event_queue import EventQueue, SqsEventQueue
-from cloud_functions.maintenance.schedule import RETRY_TASK, TASKS
+from cloud_functions.maintenance.schedule import RETRY_TASK, SWEEP_TASK, TASKS
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
 from cloud_functions.settings import (
@@ -72,6 +73,8 @@ class Maintenance:
             failed += steps
             if not steps:
                 self._metrics.record(f"MaintenanceSucceededAt_{task}", self._context.clock.now().timestamp())
+        if SWEEP_TASK in done:
+            self._record_canaries()
         self._metrics.count("MaintenanceFailures", len(failed))
         self._metrics.flush()
         if failed:
@@ -89,6 +92,20 @@ class Maintenance:
             now = self._context.clock.now()
             tasks = {name: (task.expression, task.schedule.next_after(now)) for name, task in TASKS.items()}
             self._is_registered = self._record(functools.partial(register_tasks, tasks=tasks), "the table of tasks")
+
+    def _record_canaries(self) -> None:
+        """Record by how much the most overdue canary is late, for the alarm; nothing where no device sends any."""
+        try:
+            with self._context.database.transaction() as connection:
+                ages = canary_ages(connection)
+        except VedetteError as error:
+            log.warning("the receipts of canaries cannot be read: %s", error)
+            return
+        if ages:
+            self._metrics.record("CanaryLateSeconds", max(age.late_s for age in ages))
+        late = [age.device_id for age in ages if age.late_s > 0]
+        if late:
+            log.warning("no subscriber receives the canaries of %d devices: %s", len(late), ", ".join(late[:20]))
 
     def _tasks(self, name: str | None) -> list[str]:
         if name is None:

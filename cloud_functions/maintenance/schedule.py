@@ -238,3 +238,6 @@ TASKS: Final[Mapping[str, Task]] = {
 
 RETRY_TASK: Final = "gaps"
 """The most frequent task; each of its runs also repeats the tasks that failed before."""
+
+SWEEP_TASK: Final = "devices"
+"""After each of its runs, the ages of the canaries' receipts are recorded."""

@@ -109,6 +109,13 @@ class AgentConfig(Settings):
         le=3600,
         description="Seconds between heartbeats. Raising it sends fewer messages and reports problems later.",
     )
+    canary_minutes: int = Field(
+        default=0,
+        ge=0,
+        le=1440,
+        description="Minutes between canaries: messages that pass through all parts of the cloud, to a receipt whose "
+        "age is a metric. A shorter interval reports a broken delivery earlier. 0: none are sent.",
+    )
     models_location: str | None = Field(
         default=None, description="Folder or URL that is searched for models first. Default: VEDETTE_MODELS."
     )

@@ -13,7 +13,7 @@ from edge_agent.transport.publisher import MessagePublisher
 from shared import __version__
 from shared.clock import Clock, SystemClock
 from shared.errors import PermanentError
-from shared.heartbeat import CameraHealth, ConfigurationHealth, ConnectionHealth, Heartbeat
+from shared.heartbeat import CameraHealth, Canary, ConfigurationHealth, ConnectionHealth, Heartbeat
 from shared.retry import FaultLog
 from shared.topics import DeviceTopics
 
@@ -35,6 +35,7 @@ class HeartbeatLoop:
         cameras: Callable[[], Sequence[CameraHealth]],
         connection: Callable[[], ConnectionHealth] | None = None,
         configuration: Callable[[], ConfigurationHealth] | None = None,
+        canary: Callable[[], Canary] | None = None,
         public_key: str | None = None,
         interval_s: float = 30.0,
         clock: Clock | None = None,
@@ -45,6 +46,7 @@ class HeartbeatLoop:
         self._cameras = cameras
         self._connection = connection
         self._configuration = configuration
+        self._canary = canary
         self._public_key = public_key
         self._problems = ProblemLog(logger, subject=f"device {topics.device_id}")
         self._interval_s = interval_s
@@ -71,6 +73,7 @@ class HeartbeatLoop:
             connection=None if self._connection is None else self._connection(),
             cameras=self._camera_health(),
             configuration=None if self._configuration is None else self._configuration(),
+            canary=None if self._canary is None else self._canary(),
             public_key=self._public_key,
         )
 

@@ -39,6 +39,7 @@ FUNCTION_METRICS: Final = {
     "DeliveriesReturned": FunctionMetric("fanout", "vedette_deliveries_returned_total"),
     "Maintenance": FunctionMetric("maintenance", "vedette_maintenance_changes_total", suffix_label="task"),
     "MaintenanceFailures": FunctionMetric("maintenance", "vedette_maintenance_failures_total"),
+    "CanaryLateSeconds": FunctionMetric("maintenance", "vedette_canaries_late_seconds", "Seconds"),
     "MaintenanceSucceededAt": FunctionMetric(
         "maintenance",
         "vedette_maintenance_last_success_timestamp_seconds",

@@ -145,6 +145,12 @@ FUNCTIONS: Final = (
     Metric("vedette_maintenance_changes_total", "counter", "Changes that a maintenance task has made.", ("task",)),
     Metric("vedette_maintenance_failures_total", "counter", "Steps of maintenance tasks that failed."),
     Metric(
+        "vedette_canaries_late_seconds",
+        "gauge",
+        "By how much the most overdue canary of any device is late, seen each minute; 0 if all are in time.",
+        unit="seconds",
+    ),
+    Metric(
         "vedette_maintenance_last_success_timestamp_seconds",
         "gauge",
         "When all steps of a task last succeeded, as Unix time. Missing until the first success since the start.",
@@ -182,6 +188,13 @@ STACK: Final = (
     Metric("vedette_devices", "gauge", "Devices by state: online or offline.", ("state",)),
     Metric("vedette_cameras", "gauge", "Cameras by status: idle, live, degraded or offline.", ("status",)),
     Metric("vedette_missing_events", "gauge", "Events whose numbers are known and that were not received."),
+    Metric(
+        "vedette_canary_age_seconds",
+        "gauge",
+        "Time since a subscriber last received a canary of the device; grows while any part of the way is broken.",
+        ("device",),
+        "seconds",
+    ),
     Metric("vedette_webhook_pending", "gauge", "Deliveries to webhooks that are due or will be repeated."),
     Metric(
         "vedette_webhook_pending_oldest_seconds",

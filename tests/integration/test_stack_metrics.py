@@ -6,8 +6,10 @@ import asyncio
 import os
 import re
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from cloud_functions.api.settings import ApiSettings
@@ -69,6 +71,11 @@ def test_every_row_of_the_table_is_served(metrics: StackMetrics, tmp_path: Path,
     """Parts, functions, API, queues and database; plates in paths are not in labels, and the API has no /metrics."""
     queues = QueueFile(tmp_path / "queues.db")
     queues.put("vedette-fanout-redis-dead", [("a", "{}"), ("b", "{}")])
+    row = ("gate", "hq", uuid4(), 300.0)
+    columns = "device_id, site_id, canary_id, every_s, sent_at"
+    insert = f"INSERT INTO canary_receipts ({columns}) VALUES (%s, %s, %s, %s, now())"
+    with psycopg.connect(database_url) as connection:
+        connection.execute(insert, row)
     count_in_functions(tmp_path)
     asyncio.run(call_api(database_url, tmp_path))
     table = by_name(STACK)
@@ -87,6 +94,7 @@ def test_every_row_of_the_table_is_served(metrics: StackMetrics, tmp_path: Path,
         'vedette_maintenance_changes_total{task="gaps"} 2',
         'vedette_ingest_batch_seconds_bucket{le="0.5"} 1',
         "vedette_database_up 1",
+        "vedette_canaries_late_seconds 0.5",
         'vedette_devices{state="online"} 0',
         'vedette_cameras{status="live"} 0',
         'vedette_api_request_seconds_count{method="GET",route="unknown path",status="4xx"} 2',

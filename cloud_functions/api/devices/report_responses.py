@@ -57,6 +57,16 @@ class DroppedData(BaseModel):
     dropped_images: int
 
 
+class LateCanary(BaseModel):
+    """A device whose canaries do not arrive."""
+
+    device_id: str
+    last_received_at: str | None = Field(
+        json_schema_extra=DATE_TIME, description="When a subscriber last received one; null if none ever did."
+    )
+    every_s: float = Field(description="Interval of the device's canaries in seconds.")
+
+
 class GapTotals(BaseModel):
     """Open gaps of all devices."""
 
@@ -120,6 +130,10 @@ class HealthReport(BaseModel):
     offline_cameras: list[OfflineCamera] = Field(description="Those that have been offline longest come first.")
     devices: DeviceTotals
     devices_with_dropped_data: list[DroppedData] = Field(description="Those that dropped most come first.")
+    late_canaries: list[LateCanary] = Field(
+        default_factory=list[LateCanary],
+        description="Devices whose canary no subscriber has received in time; longest first.",
+    )
     gaps: GapTotals
     devices_with_gaps: list[DeviceWithGaps] = Field(description="Those that miss most events come first.")
     maintenance: MaintenanceReport | None = Field(default=None, description=_NULL)

@@ -50,6 +50,9 @@ TARGETS: Final[Mapping[str, TargetEntry]] = {
 REPEAT_EVENT: Final[Mapping[str, str]] = {"task": "repeat"}
 """What a schedule invokes the function of a target with that ``repeats``. The template has the same JSON."""
 
+RECEIPTS_TARGET: Final = "webhook"
+"""The target whose function also records the receipts of canaries. It has the database."""
+
 
 def build_target(settings: FanoutSettings) -> Target:
     """Return the target that the settings name, without opening a connection."""

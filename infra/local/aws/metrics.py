@@ -75,6 +75,7 @@ class StackMetrics:
 
     def _database_samples(self) -> Iterator[Sample]:
         from cloud_functions.db.connect import Database, connector
+        from cloud_functions.db.devices.canaries import canary_ages
         from cloud_functions.db.metrics import read_metrics
         from cloud_functions.settings import DatabaseSettings
 
@@ -82,7 +83,7 @@ class StackMetrics:
         database = Database(connect=connector(settings), statement_timeout_ms=_TIMEOUT_S * 1000)
         try:
             with database.transaction() as connection:
-                found = read_metrics(connection)
+                found, canaries = read_metrics(connection), canary_ages(connection)
         finally:
             database.close()
         yield Sample("vedette_database_up", 1)
@@ -93,6 +94,8 @@ class StackMetrics:
         for status, count in found.cameras.items():
             yield Sample("vedette_cameras", count, {"status": status})
         yield Sample("vedette_missing_events", found.missing_events)
+        for canary in canaries:
+            yield Sample("vedette_canary_age_seconds", canary.age_s, {"device": canary.device_id})
         yield Sample("vedette_webhook_pending", found.webhook_pending)
         yield Sample("vedette_webhook_pending_oldest_seconds", found.webhook_oldest_s)
 

@@ -849,6 +849,7 @@ class HealthReport(TypedDict):
     offline_cameras: list[OfflineCamera]
     devices: DeviceTotals
     devices_with_dropped_data: list[DroppedData]
+    late_canaries: NotRequired[list[LateCanary]]
     gaps: GapTotals
     devices_with_gaps: list[DeviceWithGaps]
     maintenance: NotRequired[MaintenanceReport | None]
@@ -911,6 +912,14 @@ class KeyResponse(TypedDict):
     expires_at: str | None
     last_used: str | None
     revoked_at: str | None
+
+
+class LateCanary(TypedDict):
+    """A device whose canaries do not arrive."""
+
+    device_id: str
+    last_received_at: str | None
+    every_s: float
 
 
 class LineSettings(TypedDict):
