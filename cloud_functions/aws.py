@@ -49,9 +49,16 @@ class AwsClients:
     """Makes and caches one client for each service. Thread-safe."""
 
     def __init__(
-        self, *, region: str | None = None, connect_timeout_s: float = 2.0, read_timeout_s: float = 5.0
+        self,
+        *,
+        region: str | None = None,
+        connect_timeout_s: float = 2.0,
+        read_timeout_s: float = 5.0,
+        retries: int = 2,
     ) -> None:
+        """``retries``: how often a request is repeated that was throttled or got no answer."""
         self._region = region
+        self._retries = retries
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._lock = threading.Lock()
@@ -72,7 +79,7 @@ class AwsClients:
         config = Config(
             connect_timeout=self._connect_timeout_s,
             read_timeout=self._read_timeout_s,
-            retries={"mode": "standard", "max_attempts": 2},
+            retries={"mode": "standard", "max_attempts": self._retries},
             max_pool_connections=16,
         )
         if service == "s3":

@@ -263,6 +263,8 @@ class FanoutSettings:
     of the database."""
     webhooks_in_background: bool = False
     """Whether deliveries go on after an invocation has ended. Not for Lambda, which freezes the process then."""
+    websocket_endpoint: str | None = None
+    """Management API of WebSocket connections (``https://…/STAGE``), without ``/@connections``."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -278,6 +280,7 @@ class FanoutSettings:
             webhook_networks=env.text("WEBHOOK_ALLOWED_NETWORKS", ""),
             webhook_max_pending=env.whole("WEBHOOK_MAX_PENDING", 10_000, least=100, most=1_000_000),
             webhooks_in_background=env.flag("WEBHOOKS_IN_BACKGROUND", default=False),
+            websocket_endpoint=env.optional("WEBSOCKET_ENDPOINT"),
         )
 
 

@@ -49,6 +49,7 @@ from cloud_functions.api.watchlists import routes as watchlists
 from cloud_functions.api.webhooks import delivery_routes as webhook_deliveries
 from cloud_functions.api.webhooks import replay_routes
 from cloud_functions.api.webhooks import routes as webhooks
+from cloud_functions.api.websocket import routes as websocket
 from shared import __version__
 
 MOUNTS = ("/api", "/api/v1")
@@ -78,6 +79,7 @@ _ENVELOPED_ROUTERS = (
     user_routes.router,
     key_routes.router,
     audit_routes.router,
+    websocket.router,
     webhooks.router,
     webhook_deliveries.router,
     replay_routes.router,

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from cloud_functions.api.backends.database import ApiDatabase
 from cloud_functions.api.backends.health_probes import HealthProbe
 from cloud_functions.api.backends.reply_signals import PolledReplySignals, ReplySignals
+from cloud_functions.api.backends.stream import StreamBackend
 from cloud_functions.api.backends.thread_pool import ThreadPool
 from cloud_functions.api.http.limits import Limits
 from cloud_functions.api.http.middleware.request_metrics import RequestMetrics
@@ -52,6 +53,7 @@ class Dependencies:
     replay_targets: frozenset[str] = frozenset()
     """The fan-out targets of the deployment, to which replays can be sent."""
     replies: ReplySignals = field(default_factory=PolledReplySignals)
+    stream: StreamBackend = field(default_factory=StreamBackend)
     tokens: AccessTokens | None = None
     """Access tokens of users; None if the gateway authorizes callers."""
     session_over_http: bool = False

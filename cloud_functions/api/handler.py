@@ -1,4 +1,5 @@
-"""The Lambda function of the API. It accepts events of API Gateway: HTTP API payload 2.0 and REST API payload 1.0.
+"""The Lambda function of the API. It accepts events of API Gateway: HTTP API payload 2.0, REST API payload 1.0, and
+those of a WebSocket API.
 
 The application is created during the first call, so that importing this module reads no settings and opens no
 connection. Where Lambda imports it ahead of the requests (SnapStart, provisioned concurrency), the application and the
@@ -14,7 +15,7 @@ import logging
 import os
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from mangum import Mangum
@@ -24,6 +25,9 @@ from cloud_functions.api.http.envelope import error_envelope, is_enveloped
 from cloud_functions.api.http.limits import LAMBDA_RESPONSE_BYTES
 from cloud_functions.api.http.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX
 from cloud_functions.aws import starts_ahead_of_requests
+
+if TYPE_CHECKING:
+    from cloud_functions.api.websocket.handler import StreamHandler
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +51,17 @@ class ApiHandler:
 
     def __call__(self, event: LambdaEvent, context: Any) -> dict[str, Any]:
         adapter, loop = self._ready()
+        if "connectionId" in event.get("requestContext", {}):
+            return loop.run_until_complete(self._stream_handler().handle(event))
         asyncio.set_event_loop(loop)  # Mangum uses the current loop, which another handler may have replaced
         return within_limit(adapter(event, context), event)
+
+    def _stream_handler(self) -> StreamHandler:
+        """Return what handles the events of the WebSocket's gateway."""
+        from cloud_functions.api.websocket.handler import StreamHandler
+
+        assert self._app is not None  # noqa: S101 - ``_ready`` was called
+        return StreamHandler(self._app.state.dependencies)
 
     def prepare(self) -> None:
         """Create the application and what would delay its first requests. Opens no connection."""

@@ -80,6 +80,11 @@ TAGS: Final = [
         "description": "Receivers to which events are sent over HTTP, the log of deliveries, and replays, which send"
         " stored events again. Responses and errors are in the envelope.",
     },
+    {
+        "name": "WebSocket",
+        "description": "Tickets for the WebSocket at `/api/v1/websocket`, which sends events as they are stored (see"
+        " the guide). Responses and errors are in the envelope.",
+    },
     {"name": "Health", "description": "Status of the API and the services it depends on."},
 ]
 

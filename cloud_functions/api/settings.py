@@ -45,6 +45,12 @@ class ApiSettings:
     ``users``: the API itself, by access tokens of users and by API keys."""
     anonymous_role: str | None = None
     """With ``users``: the role of callers without credentials. None rejects them."""
+    websocket_queue_url: str | None = None
+    """Queue of the WebSocket fan-out. None: events that a client missed come with the next event or scheduled run."""
+    websocket_url: str | None = None
+    """Where clients connect to the WebSocket (``wss://…``). None: at ``/api/v1/websocket`` of the API's own address."""
+    websocket_port: int | None = None
+    """Loopback port on which a server takes what the fan-out sends to WebSocket connections. None: they get nothing."""
     session_over_http: bool = False
     """With ``users``: whether one can log in to the dashboard over plain http from another machine. Everybody on the
     network can then read password and session."""
@@ -86,6 +92,9 @@ class ApiSettings:
             cors_origins=parse_origins(env.text("CORS_ORIGINS", "")),
             authentication=cast("Authentication", authentication),
             anonymous_role=anonymous_role,
+            websocket_queue_url=env.optional("WEBSOCKET_QUEUE_URL"),
+            websocket_url=env.optional("WEBSOCKET_URL"),
+            websocket_port=env.whole("WEBSOCKET_PORT", 0, least=0, most=65535) or None,
             session_over_http=env.flag("SESSION_OVER_HTTP", default=False),
             audit_views=env.flag("AUDIT_VIEWS", default=True),
             oidc=oidc,

@@ -23,6 +23,7 @@ from cloud_functions.api.backends.health_probes import (
     WriteProbe,
 )
 from cloud_functions.api.backends.reply_signals import ListeningReplySignals, PolledReplySignals
+from cloud_functions.api.backends.stream import NoSignal, QueueSignal, StreamBackend
 from cloud_functions.api.backends.thread_pool import InlineThreadPool, ServerThreadPool, ThreadPool
 from cloud_functions.api.dependencies import Dependencies
 from cloud_functions.api.http.docs_pages import packaged_assets
@@ -44,6 +45,8 @@ from cloud_functions.api.security.roles import ROLES, Role, is_role
 from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.api.security.user_authorizer import UserAuthorizer
 from cloud_functions.api.settings import ApiSettings
+from cloud_functions.api.websocket.handler import StreamHandler
+from cloud_functions.api.websocket.server import WebSocketMiddleware
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import Database, connector
 from cloud_functions.device_commands import IotCommandPublisher
@@ -95,6 +98,11 @@ def server_app(settings: ApiSettings, *, threads: int = 8) -> FastAPI:
     )
     app.add_middleware(CancelOnDisconnectMiddleware)
     app.add_middleware(
+        WebSocketMiddleware,
+        handler=StreamHandler(app.state.dependencies),
+        management_port=settings.websocket_port,
+    )
+    app.add_middleware(
         OriginCheckMiddleware, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.cors_origins
     )
     return app
@@ -113,7 +121,7 @@ def _app(
     ``health_thread_pool`` reserves threads and connections for health checks, so that slow queries do not delay them.
     Without it, health checks share the threads of all other requests.
     """
-    aws, clock = AwsClients(), SystemClock()
+    aws, clock, queue_url = AwsClients(), SystemClock(), settings.websocket_queue_url
     database = _database(settings, thread_pool, aws)
     health_database = database
     if health_thread_pool is not None:
@@ -143,6 +151,11 @@ def _app(
         camera_passwords=CameraPasswords(master_keys=keys),
         webhook_secrets=WebhookSecrets(master_keys=keys),
         replay_targets=settings.replay_targets,
+        stream=StreamBackend(
+            signal=NoSignal() if queue_url is None else QueueSignal(queue_url=queue_url, aws=aws),
+            url=settings.websocket_url,
+            needs_ticket=tokens is None and health_thread_pool is None,
+        ),
         tokens=tokens,
         session_over_http=settings.session_over_http,
         request_metrics=RequestMetrics(Path(settings.metrics_dir) / "api.json") if settings.metrics_dir else None,

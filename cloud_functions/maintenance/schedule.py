@@ -20,6 +20,8 @@ from cloud_functions.db.devices.outages import purge_old_outages
 from cloud_functions.db.maintenance.purge import TABLES_WITH_ZERO_COUNTS, purge_old_gaps, purge_zero_counts
 from cloud_functions.db.replays.record import purge_old_replays
 from cloud_functions.db.stalled_sessions import terminate_stalled_copies
+from cloud_functions.db.stream.connections import purge_tickets
+from cloud_functions.db.stream.order import KEPT, purge_stream
 from cloud_functions.db.webhooks.log import purge_excess_deliveries, purge_old_deliveries
 from cloud_functions.device_commands import request_resends
 from cloud_functions.maintenance.cron import Rate, Schedule, parse_schedule
@@ -155,6 +157,12 @@ def delete_old_replays(context: MaintenanceContext) -> int:
     return in_batches(context, partial(purge_old_replays, older_than=_REPLAYS_KEPT, limit=ROWS_PER_DELETE))
 
 
+def delete_old_stream(context: MaintenanceContext) -> int:
+    """Delete the entries of the event stream that no cursor can be resumed from any more, and unused tickets."""
+    tickets = in_batches(context, partial(purge_tickets, limit=ROWS_PER_DELETE))
+    return tickets + in_batches(context, partial(purge_stream, older_than=KEPT, limit=ROWS_PER_DELETE))
+
+
 TASKS: Final[Mapping[str, Task]] = {
     "partitions": Task(
         (Step("default", empty_default_partition), Step("ahead", make_months_ahead)),
@@ -188,6 +196,7 @@ TASKS: Final[Mapping[str, Task]] = {
             Step("commands", delete_old_commands),
             Step("outages", delete_old_outages),
             Step("replays", delete_old_replays),
+            Step("stream", delete_old_stream),
         ),
         expression="cron(30 3 * * ? *)",
     ),

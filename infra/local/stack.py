@@ -21,7 +21,7 @@ from infra.local.aws import resources
 from infra.local.aws.metrics import StackMetrics
 from infra.local.processes.first_admin import FirstAdmin
 from infra.local.processes.objects_folder import choose_objects_folder
-from infra.local.processes.ports import LOOPBACK, describe_listener, is_free
+from infra.local.processes.ports import LOOPBACK, describe_listener, free_port, is_free
 from infra.local.processes.process import Process, ProcessIdentity, wait_until
 from infra.local.processes.stack_options import DEFAULT_REDIS_PORT, StackOptions, variable_digests
 from infra.local.processes.state_folder import StateFolder
@@ -294,6 +294,9 @@ class Stack:
             "PLATE_MASTER_KEY": master_key_setting(self._state),
             "WEBHOOK_ALLOWED_NETWORKS": os.environ.get("WEBHOOK_ALLOWED_NETWORKS", _PRIVATE_NETWORKS),
             "WEBHOOKS_IN_BACKGROUND": "true",
+            "WEBSOCKET_PORT": str(websocket_port := self._another_port()),
+            "WEBSOCKET_ENDPOINT": f"http://{LOOPBACK}:{websocket_port}",
+            "WEBSOCKET_QUEUE_URL": resources.queue_url(self.urls["aws"], resources.FANOUT_QUEUES["websocket"]),
             "DEAD_LETTER_QUEUE_URL": resources.queue_url(self.urls["aws"], resources.DEAD_LETTER_QUEUE),
             "METRICS_DIR": str(self._state.metrics),
             "POWERTOOLS_TRACE_DISABLED": "true",
@@ -307,6 +310,12 @@ class Stack:
             if environment.get(TARGETS[target].variable)
         }
         return environment | {"FANOUT_QUEUES": " ".join(f"{target}={url}" for target, url in queues.items())}
+
+    def _another_port(self) -> int:
+        """Return a free port that no part has chosen. It need not be the same at the next start."""
+        while (port := free_port()) in self._ports.values():
+            continue
+        return port
 
     # Status
 
@@ -343,6 +352,8 @@ def api_arguments(port: int, variables: Mapping[str, str]) -> list[str]:
     """
     arguments = ["uvicorn", API_APPLICATION, "--factory", "--host", LOOPBACK, "--port", str(port)]
     arguments += ["--log-level", "warning"]
+    # Messages of a WebSocket's clients are small. Compressing what it sends would take memory for each connection.
+    arguments += ["--ws-max-size", "131072", "--ws-per-message-deflate", "false"]
     return arguments if variables.get("FORWARDED_ALLOW_IPS") else [*arguments, "--no-proxy-headers"]
 
 

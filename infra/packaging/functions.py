@@ -70,6 +70,11 @@ FUNCTIONS: Final = {
         requirements="requirements/lambda-ingest.txt",
         parts=(*_WITH_PRIVACY, "cloud_functions/fanout"),
     ),
+    "websocket": FunctionCode(  # fan-out with the target that needs the database
+        handler="cloud_functions.fanout.handler",
+        requirements="requirements/lambda-ingest.txt",
+        parts=(*_WITH_DATABASE, "cloud_functions/fanout"),
+    ),
     "api": FunctionCode(
         handler="cloud_functions.api.handler",
         requirements="requirements/lambda-api.txt",

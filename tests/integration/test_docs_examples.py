@@ -36,7 +36,7 @@ def _environment(database_url: str, **more: str) -> dict[str, str]:
 def test_the_guide_names_every_example() -> None:
     """A page of the guide links to each program, and a test runs it."""
     pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "guide").glob("*.md"))
-    names = ("test_docs_examples.py", "test_documented_clients.py", "test_webhooks.py")
+    names = ("test_docs_examples.py", "test_documented_clients.py", "test_webhooks.py", "test_websocket.py")
     modules = [Path(__file__).with_name(name) for name in names]
     tests = "".join(module.read_text(encoding="utf-8") for module in modules)
     programs = [program.name for program in EXAMPLES.glob("*.py")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -115,7 +116,10 @@ def test_maintenance_may_send_events_to_the_queues_of_its_environment_only(templ
     }
     variables = properties["Environment"]["Variables"]
     assert variables["INGEST_QUEUE_URL"] == {"Ref": "IngestQueue"}
-    entries = [entry["Fn::If"][1]["Fn::Sub"].split("=") for entry in variables["FANOUT_QUEUES"]["Fn::Join"][1]]
+    entries = [
+        entry.get("Fn::If", [None, entry])[1]["Fn::Sub"].split("=")
+        for entry in variables["FANOUT_QUEUES"]["Fn::Join"][1]
+    ]
     queues = {target: queue.removeprefix("${").removesuffix("}") for target, queue in entries}
     assert writable == {"IngestQueue", *queues.values()}
     assert queues == {
@@ -300,9 +304,31 @@ def test_health_needs_no_credentials(template: dict[str, Any]) -> None:
     open_keys = {
         route["RouteKey"]
         for route in _of_type(template, "AWS::ApiGatewayV2::Route").values()
-        if route["AuthorizationType"] == "NONE"
+        if route["ApiId"] == {"Ref": "HttpApi"} and route["AuthorizationType"] == "NONE"
     }
     assert open_keys == {"ANY /health", "ANY /api/health", "ANY /api/v1/health"}
+
+
+def test_the_websocket_has_the_three_routes_of_its_handler(template: dict[str, Any]) -> None:
+    """All go to the API function, which answers messages. Only the fan-out function may send to connections."""
+    routes = {
+        route["RouteKey"]: route
+        for route in _of_type(template, "AWS::ApiGatewayV2::Route").values()
+        if route["ApiId"] == {"Ref": "WebSocketApi"}
+    }
+    assert set(routes) == {"$connect", "$default", "$disconnect"}
+    assert {str(route["Target"]) for route in routes.values()} == {
+        str({"Fn::Sub": "integrations/${WebSocketIntegration}"})
+    }
+    integration = template["Resources"]["WebSocketIntegration"]["Properties"]
+    assert "${ApiFunction.Arn}" in integration["IntegrationUri"]["Fn::Sub"]
+    assert routes["$default"]["RouteResponseSelectionExpression"] == "$default"
+    senders = [
+        name
+        for name, function in _of_type(template, "AWS::Serverless::Function").items()
+        if "execute-api:ManageConnections" in json.dumps(function.get("Policies"))
+    ]
+    assert senders == ["WebSocketFunction"]
 
 
 def test_the_gateway_answers_browsers_like_the_application(template: dict[str, Any]) -> None:

@@ -49,6 +49,8 @@ _CHECKED: Final = {
     ("replays", "status"): "'pending'",
     ("sequence_gaps", "state"): "'open'",
     ("users", "email"): "'filled@example.org'",
+    ("websocket_connections", "caller"): "'token'",
+    ("websocket_tickets", "caller"): "'token'",
     ("watchlist_patterns", "kind"): "'exact'",
     ("watchlist_patterns", "max_distance"): "NULL",
     ("webhook_deliveries", "status"): "'pending'",

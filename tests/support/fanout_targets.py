@@ -13,12 +13,18 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psycopg
 import redis
 
+from cloud_functions.db.events.queries import find_event
+from cloud_functions.db.stream.connections import StreamCaller, add_connection, subscribe
 from cloud_functions.fanout.handler import Fanout, build_fanout
 from cloud_functions.fanout.targets import REPEAT_EVENT
+from cloud_functions.fanout.targets.websocket import WebSocketTarget
+from cloud_functions.fanout.websocket.dispatcher import StreamDispatcher
+from cloud_functions.fanout.websocket.gateway import Outcome
 from cloud_functions.privacy.webhook_secrets import WebhookSecrets
-from tests.support.api_calls import ApiCalls, lambda_api
+from tests.support.api_calls import ApiCalls, database_at, lambda_api, store, stored_event
 from tests.support.fanout_queue import sqs_record
 from tests.support.protected_sites import keys
 from tests.support.relay import Relay
@@ -167,9 +173,77 @@ class WebhookHarness(TargetHarness):
         self._server.close()
 
 
+class _RecordingGateway:
+    """Takes the messages for connections, and refuses them while it is broken."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.is_broken = False
+
+    def send(self, connection_id: str, text: str) -> Outcome:
+        del connection_id
+        if self.is_broken:
+            return Outcome.REFUSED
+        self.texts.append(text)
+        return Outcome.SENT
+
+    def close(self, connection_id: str) -> None:
+        raise AssertionError(connection_id)
+
+
+class WebSocketHarness(TargetHarness):
+    """A subscription of a database, and the gateway of its connection."""
+
+    returns_messages = False
+    sends_once = True
+
+    def __init__(self, services: Services) -> None:
+        self._url = services.database_url
+        self._gateway = _RecordingGateway()
+        self._target = WebSocketTarget(
+            dispatcher=StreamDispatcher(database=database_at(self._url), gateway=self._gateway, budget_s=30)
+        )
+        self.function = build_fanout({}, target=self._target)
+        self.repeat()  # the stream begins behind what is stored
+        with psycopg.connect(self._url) as connection:
+            add_connection(connection, "contract", StreamCaller("anonymous"))
+            subscribe(connection, "contract", "default", {}, position=0)
+
+    def document(self) -> str:
+        [number] = store(self._url, [stored_event(event_data={"é": 1e300})])
+        with psycopg.connect(self._url) as connection:
+            event = find_event(connection, number)
+        assert event is not None
+        return _compact(event.to_json())
+
+    def poisoned(self) -> list[str]:
+        return [*super().poisoned(), TargetHarness.document(self)]  # not a stored event: it has no time
+
+    def received(self) -> list[str]:
+        messages: list[dict[str, Any]] = [json.loads(text) for text in self._gateway.texts]
+        return [_compact(json.dumps(event)) for message in messages for event in message["events"]]
+
+    def break_receiver(self) -> None:
+        self._gateway.is_broken = True
+
+    def mend_receiver(self) -> None:
+        self._gateway.is_broken = False
+
+    def close(self) -> None:
+        self._target.close()
+
+
+def _compact(document: str) -> str:
+    """Return the document as numbers and separators are written by Python."""
+    flat: dict[str, Any] = json.loads(document)
+    flat["event_data"] = {name: float(value) for name, value in flat["event_data"].items()}
+    return json.dumps(flat, ensure_ascii=False, separators=(",", ":"))
+
+
 HARNESSES: Final[Mapping[str, Callable[[Services], TargetHarness]]] = {
     "redis": RedisHarness,
     "webhook": WebhookHarness,
+    "websocket": WebSocketHarness,
 }
 """By the name of the target. A new target needs a row."""
 

@@ -33,11 +33,18 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def served_app(app: ASGIApp, *, lifespan: Literal["on", "off"] = "on") -> Generator[str]:
-    """Yield the address of a server of the application, and stop it."""
-    config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws="none", timeout_graceful_shutdown=_GRACE_S)
+def served_app(
+    app: ASGIApp, *, lifespan: Literal["on", "off"] = "on", ws: Literal["none", "auto"] = "none"
+) -> Generator[str]:
+    """Yield the address of a server of the application, and stop it.
+
+    ``ws="auto"`` accepts WebSockets too. The system then buffers little for a client that does not read.
+    """
+    config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws=ws, timeout_graceful_shutdown=_GRACE_S)
     server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        if ws == "auto":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         eventually(lambda: server.started or not thread.is_alive(), what="the server has started")

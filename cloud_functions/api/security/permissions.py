@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final, Literal, Protocol, get_args
 from uuid import UUID
@@ -98,6 +99,20 @@ PUBLIC_OPERATIONS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """What a caller was authorized by, so that something longer than a request can end with it."""
+
+    kind: Literal["token", "session", "api_key", "issuer"]
+    family: UUID | None = None
+    """Session of an access token."""
+    session_hash: bytes | None = field(default=None, repr=False)
+    """Of a session cookie."""
+    key_id: UUID | None = None
+    ends_at: datetime | None = None
+    """When the token of an issuer expires."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """The caller of the API."""
 
@@ -108,6 +123,8 @@ class Principal:
     """Id of the user; None for an API key and for an anonymous caller."""
     groups: tuple[str, ...] | None = None
     """Slugs of the camera groups that the caller is limited to; None for no limit."""
+    credential: Credential | None = field(default=None, compare=False, repr=False)
+    """None for an anonymous caller."""
 
     @property
     def scope(self) -> CameraScope | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import math
+from dataclasses import replace
 from typing import Final, Protocol
 
 from fastapi import Request
@@ -16,7 +17,14 @@ from fastapi import Request
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.security.api_keys import KEY_START, hash_of, prefix_of
 from cloud_functions.api.security.login_throttle import address_subject
-from cloud_functions.api.security.permissions import PERMISSIONS, Permission, Principal, RequestCaller, caller_of
+from cloud_functions.api.security.permissions import (
+    PERMISSIONS,
+    Credential,
+    Permission,
+    Principal,
+    RequestCaller,
+    caller_of,
+)
 from cloud_functions.api.security.rate_limit.limiters import RateLimiter
 from cloud_functions.api.security.roles import Role, is_permission, permissions_of
 from cloud_functions.api.security.session_cookie import session_hash, session_token
@@ -125,13 +133,14 @@ class UserAuthorizer:
         )
         if user is None:
             raise _invalid("The session of the access token has ended. Log in again.")
-        return principal_of(user)
+        return replace(principal_of(user), credential=Credential("token", family=claims.session))
 
     async def _session(self, token: str) -> Principal:
-        user = await self._database.run(lambda connection: find_session_user(connection, session_hash(token)))
+        hashed = session_hash(token)
+        user = await self._database.run(lambda connection: find_session_user(connection, hashed))
         if user is None:
             raise _invalid("The session has ended. Log in again.")
-        return principal_of(user)
+        return replace(principal_of(user), credential=Credential("session", session_hash=hashed))
 
     async def _key(self, text: str) -> Principal:
         prefix = prefix_of(text)
@@ -148,6 +157,7 @@ class UserAuthorizer:
             kind="api_key",
             permissions=frozenset(scope for scope in scopes if is_permission(scope)),
             groups=None if key.groups is None else tuple(key.groups),
+            credential=Credential("api_key", key_id=key.id),
         )
 
 

@@ -44,6 +44,12 @@ TARGETS: Final[Mapping[str, TargetEntry]] = {
     "webhook": TargetEntry(
         "cloud_functions.fanout.targets.webhook:build", variable="PLATE_MASTER_KEY", function="webhooks", repeats=True
     ),
+    "websocket": TargetEntry(
+        "cloud_functions.fanout.targets.websocket:build",
+        variable="WEBSOCKET_ENDPOINT",
+        function="websocket",
+        repeats=True,
+    ),
 }
 """By name, which is the value of ``FANOUT_TARGET``."""
 

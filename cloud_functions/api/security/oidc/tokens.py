@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from cloud_functions.api.security.oidc.issuer_keys import IssuerKeys
 from cloud_functions.api.security.oidc.settings import OidcSettings
-from cloud_functions.api.security.permissions import Permission, Principal
+from cloud_functions.api.security.permissions import Credential, Permission, Principal
 from cloud_functions.api.security.roles import ROLES
 from cloud_functions.api.security.tokens import InvalidTokenError
 
@@ -18,6 +19,8 @@ MAX_TOKEN: Final = 16 * 1024
 ALL_CAMERAS: Final = "*"
 """In place of a camera group: the user is not limited."""
 _LEEWAY_S: Final = 30
+_LATEST_S: Final = 32_000_000_000
+"""An expiry in the year 2984: later ones are no time of Python's."""
 _MAX_NAME: Final = 254
 
 
@@ -83,6 +86,7 @@ class OidcTokens:
             kind="user",
             permissions=self._permissions(claims),
             groups=self._camera_groups(claims),
+            credential=Credential("issuer", ends_at=datetime.fromtimestamp(min(claims["exp"], _LATEST_S), UTC)),
         )
 
     def _name(self, claims: Mapping[str, Any]) -> str:

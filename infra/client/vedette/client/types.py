@@ -1482,6 +1482,22 @@ class SummaryResponse(TypedDict):
     groups: list[GroupSummary]
 
 
+class TicketEnvelope(TypedDict):
+    """A ticket in the envelope."""
+
+    success: Literal[True]
+    data: TicketResponse
+    meta: EmptyMeta
+
+
+class TicketResponse(TypedDict):
+    """A ticket, which opens one WebSocket connection as the caller."""
+
+    ticket: str
+    expires_in: int
+    url: str
+
+
 class TokenResponse(TypedDict):
     """The tokens of a session."""
 
