@@ -65,7 +65,14 @@ def _example_fanout(template: str) -> str:
     copied = "".join(block[0].rstrip("\n") + "\n\n" for block in blocks if block is not None)
     assert copied.count("Type: AWS") == len(names)
     toy = copied.replace("Fanout", "FanoutToy").replace("FANOUT_TARGET: redis", "FANOUT_TARGET: toy")
-    return template.replace("\n  FanoutQueue:\n", f"\n{toy}  FanoutQueue:\n", 1)
+    template = template.replace("\n  FanoutQueue:\n", f"\n{toy}  FanoutQueue:\n", 1)
+    redis = '!If [HasRedis, !Sub "redis=${FanoutQueue}", ""]'
+    toys = '!If [HasRedis, !Sub "toy=${FanoutToyQueue}", ""]'
+    assert template.count(redis) == 2, "the API and maintenance know the queues of replays"
+    template = template.replace(redis, f"{redis}, {toys}")
+    allowed = "              - {Effect: Allow, Action: sqs:SendMessage, Resource: !GetAtt FanoutQueue.Arn}\n"
+    assert template.count(allowed) == 1
+    return template.replace(allowed, allowed + allowed.replace("Fanout", "FanoutToy"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +157,9 @@ EXAMPLES: Final = {
             ),
         },
         check=(
-            "from types import SimpleNamespace\n"
+            "from tests.support.api_calls import lambda_api\n"
             "from cloud_functions.api.app import create_app\n"
-            "import inspect\n"
-            "first = next(iter(inspect.signature(create_app).parameters))\n"
-            "app = create_app(**{first: SimpleNamespace(close=lambda: None, limits_rates=False, audit=None)})\n"
+            "app = create_app(dependencies=lambda_api(None)[1])\n"
             "assert '/api/toys' in app.openapi()['paths']\n"
         ),
     ),

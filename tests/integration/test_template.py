@@ -269,7 +269,7 @@ def test_cloud_b6_guide_documents_retries_and_redrive(template: dict[str, Any]) 
         f"returned {words.get(attempts, attempts)} times (a database outage of about {minutes * attempts} min"
         in section
     )
-    assert "aws sqs start-message-move-task --source-arn" in section
+    assert "vedette-admin dead-letters re-drive --all --reason not_processed" in section
 
 
 def test_dead_letters_and_a_standstill_raise_alarms(template: dict[str, Any]) -> None:
