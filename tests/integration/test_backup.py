@@ -37,8 +37,8 @@ from tests.support.users import add_key, add_user
 from tests.support.waiting import eventually
 from tests.support.wire_events import NOON, batch, mixed_traffic
 
-NOT_COMPARED = {"audit_log", "audit_chains", "sites_version", "watchlist_version"}
-"""Each command adds to the audit log, and a restore raises the versions."""
+NOT_COMPARED = {"audit_log", "audit_chains", "event_stream_head", "sites_version", "watchlist_version"}
+"""Each command adds to the audit log, and a restore raises versions and positions."""
 LATER = NOON + timedelta(days=20)
 Run = Callable[..., tuple[int, str, str]]
 

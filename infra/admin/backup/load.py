@@ -27,12 +27,16 @@ _OF_A_NEW_STACK: Final = frozenset(
         "login_attempts",
         "maintenance_retries",
         "maintenance_tasks",
+        "object_checks",
         "password_resets",
         "plate_conversion",
         "refresh_tokens",
         "signing_keys",
         "sites_version",
         "watchlist_version",
+        "websocket_connections",
+        "websocket_subscriptions",
+        "websocket_tickets",
     }
 )
 """Tables in which migrations, and a stack without cameras, write by themselves."""
@@ -40,6 +44,8 @@ _USERS: Final = "users"
 """Has the first administrator of a new stack."""
 _COUNTERS: Final = ("sites_version", "watchlist_version")
 """Processes that run keep what they read under these versions."""
+_POSITIONS: Final = "event_stream_head"
+"""Counts the positions from which WebSocket clients resume, as sequences count ids."""
 _IDS_PER_SECOND: Final = 1000
 _MARK: Final = "restore "
 """The comment of the table of revisions, while a restore is not finished."""
@@ -121,6 +127,9 @@ def load_database(
                 if entry.table not in skipped:
                     _compare(connection, entry)
             _continue_sequences(connection, manifest, now)
+            if _POSITIONS in tables:
+                statement = sql.SQL("UPDATE {} SET position = position + %s").format(sql.Identifier(_POSITIONS))
+                connection.execute(statement, [_given_since(manifest, now)])
             _raise_versions(connection, versions)
             _set_triggers(connection, tables.values(), enabled=True)
             mark = sql.SQL("COMMENT ON TABLE alembic_version IS {}").format(sql.Literal(_MARK + manifest.backup_id))
@@ -190,12 +199,18 @@ def _continue_sequences(connection: Connection, manifest: Manifest, now: datetim
 
     A subscriber or a page that kept an id from that time must not meet it again for another event.
     """
-    passed_s = max((now.astimezone(UTC) - datetime.fromisoformat(manifest.created_at)).total_seconds(), 0.0)
+    leap = _given_since(manifest, now)
     for name, value in manifest.sequences.items():
         connection.execute(
             "SELECT setval(to_regclass(%(name)s), %(value)s) WHERE to_regclass(%(name)s) IS NOT NULL",
-            {"name": sql.Identifier(name).as_string(connection), "value": value + int(passed_s * _IDS_PER_SECOND)},
+            {"name": sql.Identifier(name).as_string(connection), "value": value + leap},
         )
+
+
+def _given_since(manifest: Manifest, now: datetime) -> int:
+    """Return how many ids can have been given at most since the backup."""
+    passed_s = (now.astimezone(UTC) - datetime.fromisoformat(manifest.created_at)).total_seconds()
+    return int(max(passed_s, 0.0) * _IDS_PER_SECOND)
 
 
 def _versions(connection: Connection, tables: dict[str, Table]) -> dict[str, int]:
