@@ -153,13 +153,13 @@ def _results(run: Run) -> str:
         heal = "" if one.heal_s is None else f"{one.heal_s:.1f} s"
         lines.append(f"| {one.name} | " + " | ".join(str(number) for number in numbers) + f" | {heal} | {state} |")
     if any(FAULTY in one.missed for one in run.outcomes):
-        lines += ["", "Where there are two webhooks, the second number is that of the one whose receiver misbehaves."]
+        lines += ["", "Where there are two numbers, the second is that of the subscriber that misbehaves."]
     return "\n".join([*lines, ""])
 
 
 def _latencies(run: Run) -> str:
     lines = ["## Times from capture, p50 / p99", ""]
-    lines += [f"| scenario | {' | '.join(_COLUMNS.values())} | faulty webhook |", "| --- |" + " ---: |" * 5]
+    lines += [f"| scenario | {' | '.join(_COLUMNS.values())} | misbehaving subscriber |", "| --- |" + " ---: |" * 5]
     for one in run.outcomes:
         cells = [_times(one.latencies.get(name)) for name in (*_COLUMNS, FAULTY)]
         lines.append(f"| {one.name} | {' | '.join(cells)} |")

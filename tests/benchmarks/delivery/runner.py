@@ -115,6 +115,8 @@ class Runner:
         outcome = Outcome(scenario.name)
         if scenario.webhook:
             self._subscribers.add_webhook(FAULTY)
+        if scenario.websocket:
+            self._subscribers.start_websocket()
         prefix = f"{scenario.name}-{int(time.time())}"
         devices = Devices(stack=self._stack, folder=self._folder, prefix=prefix, load=self._load)
         try:
@@ -126,6 +128,8 @@ class Runner:
             devices.stop()
             if scenario.webhook:
                 self._subscribers.remove_webhook(FAULTY)
+            if scenario.websocket:
+                self._subscribers.stop_websocket()
         return outcome
 
     def _measure(self, scenario: Scenario, devices: Devices, outcome: Outcome, say: Callable[[str], None]) -> None:
@@ -143,7 +147,7 @@ class Runner:
         say("sending")
         time.sleep(max(until_s - time.time(), 0.0) + 0.5)
         say("healing")
-        sources = [STREAM_SOURCE, GOOD, *([FAULTY] if scenario.webhook else [])]
+        sources = [STREAM_SOURCE, GOOD, *([FAULTY] if scenario.webhook or scenario.websocket else [])]
         self._wait(devices, sources)
         self._read(outcome, devices, sources, ended_s)
         if dead := devices.dead():

@@ -11,7 +11,7 @@ from tests.benchmarks.delivery.stack import BenchStack
 from tests.benchmarks.delivery.subscribers import Subscribers
 
 FAULTY: Final = "faulty"
-"""The name of the webhook whose receiver misbehaves."""
+"""The name of the subscriber that misbehaves: of the webhook, or in the log of the WebSocket reader."""
 _EVERYTHING: Final = (
     "api",
     "aws",
@@ -64,6 +64,8 @@ class Scenario:
     """Begins the fault and ends it."""
     webhook: bool = False
     """Whether a second webhook is registered, whose receiver misbehaves."""
+    websocket: bool = False
+    """Whether a reader of the WebSocket is started, which misbehaves."""
     least_s: float = 0.0
     """Minimum length of the fault, in seconds."""
 
@@ -163,6 +165,12 @@ def _misbehave(behaviour: str) -> Callable[[Fault], None]:
     return run
 
 
+def _stall_websocket(fault: Fault) -> None:
+    fault.subscribers.stall_websocket(True)
+    fault.wait()
+    fault.subscribers.stall_websocket(False)
+
+
 SCENARIOS: Final = (
     Scenario("calm", "No fault.", _none),
     Scenario(
@@ -209,5 +217,8 @@ SCENARIOS: Final = (
         "The receiver of one of two webhooks redirects to `http://169.254.169.254/`.",
         _misbehave("redirect"),
         webhook=True,
+    ),
+    Scenario(
+        "websocket-stalled", "A WebSocket client stops reading, and reads again.", _stall_websocket, websocket=True
     ),
 )

@@ -1,7 +1,8 @@
-"""A subscriber process: ``redis`` reads the stream, ``webhook`` receives and verifies deliveries.
+"""A subscriber process: ``redis`` and ``websocket`` read, ``webhook`` receives and verifies deliveries.
 
 Each event that is received is a line ``source event_id unix_time`` in the log. The webhook receiver behaves for each
-path as ``PUT /PATH`` with the body ``ok``, ``500``, ``redirect`` or ``hang`` has set it.
+path as ``PUT /PATH`` with the body ``ok``, ``500``, ``redirect`` or ``hang`` has set it. The WebSocket reader reads
+nothing while the file ``--stall`` exists.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from typing import Any, Final
 
 import redis
 from redis.exceptions import RedisError
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from infra.local.processes.ports import LOOPBACK
 
 METADATA_SERVICE: Final = "http://169.254.169.254/latest/meta-data/"
 _HANG_S: Final = 600.0
 _RECONNECT_S: Final = 0.05
+_POLL_S: Final = 0.1
 
 
 class Log:
@@ -53,6 +58,34 @@ def read_stream(url: str, stream: str, log: Log, stopped: threading.Event) -> No
             for entry_id, fields in entries:
                 log.write("redis", json.loads(fields[b"event"])["event_id"])
                 last = entry_id
+
+
+def follow_websocket(url: str, log: Log, stall: Path, stopped: threading.Event) -> None:
+    """Log every event; after a lost connection, resume from the cursor of the last message."""
+    cursor: str | None = None
+    while not stopped.is_set():
+        try:
+            with connect(url, max_size=None, max_queue=1) as connection:
+                subscription = {"action": "subscribe"} | ({} if cursor is None else {"after": cursor})
+                connection.send(json.dumps(subscription))
+                while not stopped.is_set():
+                    if stall.exists():
+                        stopped.wait(_POLL_S)
+                        continue
+                    cursor = _read_message(connection, log) or cursor
+        except (OSError, WebSocketException):
+            stopped.wait(_RECONNECT_S)
+
+
+def _read_message(connection: Connection, log: Log) -> str | None:
+    """Log the events of the next message, if there is one soon; return its cursor."""
+    try:
+        message: dict[str, Any] = json.loads(connection.recv(timeout=_POLL_S))
+    except TimeoutError:
+        return None
+    for event in message.get("events", []):
+        log.write("faulty", event["event_id"])
+    return message.get("cursor") or message.get("cursors", {}).get("default")
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -122,17 +155,20 @@ def serve_webhooks(port: int, log: Log, stopped: threading.Event) -> None:
 def main() -> None:
     """Run until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=["redis", "webhook"])
+    parser.add_argument("kind", choices=["redis", "webhook", "websocket"])
     parser.add_argument("--log", type=Path, required=True)
-    parser.add_argument("--url", help="of Redis")
+    parser.add_argument("--url", help="of Redis, or of the WebSocket")
     parser.add_argument("--stream", help="name of the stream in Redis")
     parser.add_argument("--port", type=int, help="of the webhook receiver")
+    parser.add_argument("--stall", type=Path, help="the WebSocket is not read while this file exists")
     options = parser.parse_args()
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     log = Log(options.log)
     if options.kind == "redis":
         read_stream(options.url, options.stream, log, stopped)
+    elif options.kind == "websocket":
+        follow_websocket(options.url, log, options.stall, stopped)
     else:
         serve_webhooks(options.port, log, stopped)
 

@@ -26,10 +26,13 @@ class Subscribers:
 
     def __init__(self, *, stack: BenchStack, folder: Path) -> None:
         self._stack = stack
-        self._logs = [folder / "redis.log", folder / "webhook.log"]
+        self._folder = folder
+        self._logs = [folder / name for name in ("redis.log", "webhook.log", "websocket.log")]
         port = reserve_port()
         self._receiver_url = f"http://{LOOPBACK}:{port}"
         self._webhooks: dict[str, str] = {}
+        self._stall = folder / "websocket.stall"
+        self._websocket: Process | None = None
         command = [sys.executable, "-m", "tests.benchmarks.delivery.subscriber"]
         stream = [*command, "redis", "--log", str(self._logs[0]), "--url", stack.url("redis"), "--stream", STREAM]
         receiver = [*command, "webhook", "--log", str(self._logs[1]), "--port", str(port)]
@@ -48,6 +51,25 @@ class Subscribers:
             answer = checked(api.post("/api/v1/webhooks", json=body)).json()["data"]
         self._webhooks[name] = answer["id"]
         self._put(name, answer["secret"])
+
+    def start_websocket(self) -> None:
+        """Start a reader of the API's WebSocket, without credentials: a viewer on this stack."""
+        url = f"ws{self._stack.url('api').removeprefix('http')}/api/v1/websocket"
+        command = [sys.executable, "-m", "tests.benchmarks.delivery.subscriber", "websocket", "--url", url]
+        command += ["--log", str(self._logs[2]), "--stall", str(self._stall)]
+        self._websocket = Process(name="websocket-reader", command=command, folder=self._folder)
+        self._websocket.start()
+
+    def stop_websocket(self) -> None:
+        if self._websocket is not None:
+            self._websocket.stop()
+
+    def stall_websocket(self, on: bool) -> None:
+        """Make the reader of the WebSocket read nothing, or read again."""
+        if on:
+            self._stall.touch()
+        else:
+            self._stall.unlink(missing_ok=True)
 
     def remove_webhook(self, name: str) -> None:
         with self._api() as api:
@@ -74,6 +96,7 @@ class Subscribers:
     def stop(self) -> None:
         for process in self._processes:
             process.stop()
+        self.stop_websocket()
 
     def _put(self, name: str, text: str) -> None:
         checked(httpx.put(f"{self._receiver_url}/{name}", content=text))
