@@ -115,12 +115,14 @@ def test_a_reader_that_stops_delays_nobody_and_can_resume(database_url: str) -> 
         with stack.client() as quick, stack.client(sock=stack.slow_socket(), max_queue=1) as slow:
             quick.ask("subscribe")
             slow.ask("subscribe")
+            slow.connection.recv_flow_control.acquire()  # its thread reads no more
             stalled = "SELECT count(*) FROM websocket_connections WHERE stalled_since IS NOT NULL"
             sent: list[int] = []
             while stack.execute(stalled) == [(0,)]:  # what the system buffers for a connection is limited too
                 sent += stack.publish(*(motion(event_data={"padding": BIG}) for _ in range(12)))
                 assert quick.numbers(12) == sent[-12:]
             eventually(lambda: _closes_stalled(stack), what="the slow reader is closed")
+            slow.connection.recv_flow_control.release()
             received: list[int] = []
             cursor = ""
             while (message := slow.receive())["type"] == "events":

@@ -40,7 +40,9 @@ def served_app(
 
     ``ws="auto"`` accepts WebSockets too. The system then buffers little for a client that does not read.
     """
-    config = uvicorn.Config(app, log_level="warning", lifespan=lifespan, ws=ws, timeout_graceful_shutdown=_GRACE_S)
+    config = uvicorn.Config(
+        app, log_level="warning", lifespan=lifespan, ws=ws, ws_ping_interval=None, timeout_graceful_shutdown=_GRACE_S
+    )
     server = _Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         if ws == "auto":
