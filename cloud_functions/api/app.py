@@ -38,6 +38,8 @@ from cloud_functions.api.http.request_ids import RequestIdMiddleware
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.openapi import DESCRIPTION, ENVELOPED_RESPONSES, PROBLEM_RESPONSES, TAGS, openapi_document
 from cloud_functions.api.plates import routes as plates
+from cloud_functions.api.retention import hold_routes
+from cloud_functions.api.retention import routes as retention
 from cloud_functions.api.security.audit.middleware import AuditMiddleware
 from cloud_functions.api.security.rate_limit.middleware import RateLimitMiddleware
 from cloud_functions.api.snapshots import camera_routes as camera_snapshots
@@ -83,6 +85,8 @@ _ENVELOPED_ROUTERS = (
     webhooks.router,
     webhook_deliveries.router,
     replay_routes.router,
+    retention.router,
+    hold_routes.router,
 )
 """The same for the routers whose responses and errors are in the envelope."""
 _DEVICES_PATH = f"{MOUNTS[1]}{devices.router.prefix}"

@@ -64,6 +64,8 @@ class Dependencies:
     """Counts requests on the one-machine stack."""
     audit: AuditTrail | None = None
     """The audit log; None if the gateway authorizes callers, whom the API then does not know."""
+    retention_days: int | None = None
+    """``RETENTION_DAYS`` of maintenance, which the API only shows; None for no limit."""
     prepare: Callable[[], None] | None = None
     """Makes ahead of the first request what would delay it. May take seconds, and raises nothing."""
     health_closables: tuple[Closable, ...] = ()

@@ -76,6 +76,11 @@ TAGS: Final = [
         " cameras are.",
     },
     {
+        "name": "Retention",
+        "description": "How long events are kept, by age and by size, and legal holds, which no deletion passes."
+        " Responses and errors are in the envelope.",
+    },
+    {
         "name": "Webhooks",
         "description": "Receivers to which events are sent over HTTP, the log of deliveries, and replays, which send"
         " stored events again. Responses and errors are in the envelope.",

@@ -69,6 +69,15 @@ _BODIES: Final[Mapping[str, Any]] = {
         "end_time": "2026-11-20T06:00:00Z",
         "filter": {"event_type": "anpr", "camera_id": "front-door"},
     },
+    "create_retention_policy": {"camera_id": "front-door", "max_age_days": 30},
+    "replace_retention_policy": {"camera_id": "front-door", "max_age_days": 60},
+    "place_legal_hold": {
+        "name": "case 2026-117",
+        "reason": "ordered by the court of Hamburg",
+        "cameras": ["front-door"],
+        "start_time": "2026-11-20T08:00:00Z",
+        "end_time": "2026-11-20T10:00:00Z",
+    },
     "create_webhook": {
         "name": "door controller",
         "url": "https://receiver.example/events",

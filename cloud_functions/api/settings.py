@@ -67,6 +67,8 @@ class ApiSettings:
     metrics_dir: str | None = None
     """Folder for the counts of requests, on the one-machine stack. None counts nothing."""
     plates: PlateSettings = field(default_factory=PlateSettings)
+    retention_days: int | None = None
+    """``RETENTION_DAYS`` of maintenance, which the API only shows. None: no limit."""
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] | None = None) -> Self:
@@ -102,6 +104,7 @@ class ApiSettings:
             rate_limit_redis_url=redis_url(env),
             replay_targets=frozenset(fanout_queues(env)),
             plates=PlateSettings.from_environment(env),
+            retention_days=env.whole("RETENTION_DAYS", 0, least=0, most=36_500) or None,
         )
 
 

@@ -160,6 +160,7 @@ def _app(
         session_over_http=settings.session_over_http,
         request_metrics=RequestMetrics(Path(settings.metrics_dir) / "api.json") if settings.metrics_dir else None,
         limits_rates=tokens is not None and settings.rate_limit is not None,
+        retention_days=settings.retention_days,
         audit=None if tokens is None else AuditTrail(database, plate_access, records_views=settings.audit_views),
     )
     app = create_app(dependencies=dependencies, docs_assets=packaged_assets(), root_path=settings.root_path)

@@ -45,8 +45,12 @@ from cloud_functions.maintenance.tasks.replays import send_replays
 from cloud_functions.maintenance.tasks.retention import (
     ROWS_PER_DELETE,
     delete_old_strays,
-    drop_old_months,
     in_batches,
+)
+from cloud_functions.maintenance.tasks.retention_policies import (
+    delete_above_size,
+    delete_expired_events,
+    drop_expired_months,
 )
 from cloud_functions.maintenance.tasks.silent_devices import report_silent_devices, send_cloud_events
 from cloud_functions.maintenance.tasks.site_retention import delete_expired_of_sites, purge_unread_plates
@@ -179,8 +183,10 @@ TASKS: Final[Mapping[str, Task]] = {
     "retention": Task(
         (
             Step("sites", delete_expired_of_sites),
-            Step("months", drop_old_months),
+            Step("months", drop_expired_months),
+            Step("ages", delete_expired_events),
             Step("strays", delete_old_strays),
+            Step("sizes", delete_above_size),
             Step("plates", purge_unread_plates),
             Step("pictures", remove_pictures),
             Step("old_pictures", delete_old_pictures),

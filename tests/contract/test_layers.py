@@ -28,6 +28,7 @@ LARGE_ON_ONE_SUBJECT: Final = {
     "edge_agent/events/rules": "one file for each rule, and the state that rules share",
     "cloud_functions/ingest": "one file for each step of a batch, and the state that steps share",
     "infra/local/aws": "one file for each AWS service, and the parts that they share",
+    "cloud_functions/maintenance/tasks": "one file for each task, or each group of its steps",
     "infra/client/vedette/client": "one file for each resource of the API, and the session that they share",
     "shared": "the contract: one file for each kind of message, name or identifier",
 }

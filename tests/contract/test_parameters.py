@@ -19,6 +19,8 @@ REASONS: Final = {
     "cloud_functions/maintenance/handler.py:build_maintenance": "a composition root, as that of ingest",
     "edge_agent/device/health.py:HeartbeatLoop": "collaborators with defaults that a test replaces: clock, interval",
     "edge_agent/track/motion_model.py:MotionModel": "the constants of one model, described together",
+    "infra/client/vedette/client/retention.py:place_hold": "the fields of a legal hold, as the API has them",
+    "infra/client/vedette/client/retention.py:replace_policy": "the fields of a policy, as the API has them",
     "infra/client/vedette/client/webhooks.py:replace": "the fields of a webhook, as the API has them",
     "infra/local/aws/ingest_event_source.py:IngestEventSourceMapping": "clock and sleep are replaced by tests",
     "infra/local/processes/process.py:Process": "the settings of a process; all but four have defaults",

@@ -56,6 +56,8 @@ PLACEHOLDERS = {
     "version": "1",
     "watchlist": "1",
     "pattern": "1",
+    "policy": "1",
+    "hold": "1",
     "user": "ana",
     "key": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",
     "webhook": "0192f0c1-7d1e-7c3a-9a2b-3b0e0c5d9f11",

@@ -17,6 +17,8 @@ from cloud_functions.db.cameras.changes import create_camera
 from cloud_functions.db.cameras.groups import GroupFields, create_group
 from cloud_functions.db.cameras.record import CameraFields
 from cloud_functions.db.replays.record import NewReplay, add_replay
+from cloud_functions.db.retention.holds import HeldItem, NewHold, place_hold
+from cloud_functions.db.retention.policies import PolicyFields, create_policy
 from cloud_functions.db.watchlists import NewPattern, add_patterns, create_watchlist
 from cloud_functions.db.webhooks.changes import create_webhook
 from cloud_functions.db.webhooks.log import add_test
@@ -81,6 +83,9 @@ class TwoGroups:
     foreign: GroupedCamera
     watchlist: int
     pattern: int
+    policy: int
+    hold: int
+    """Of a camera without events, so that nothing else is on hold."""
     images: dict[str, bytes]
 
 
@@ -117,12 +122,22 @@ def fill_two_groups(url: str) -> TwoGroups:
         create_camera(connection, uuid4(), loose, slug="southern-loose", exact=True)
         connection.execute(_REJECTED)
         watchlist = create_watchlist(connection, name="stolen", description=None, enabled=True)
+        policy = create_policy(connection, PolicyFields(None, None, "attic", None, 30, None))
+        hold = place_hold(connection, NewHold("case 7", "a court", "ana", None, [HeldItem(None, "attic", NOON, None)]))
         added = add_patterns(connection, watchlist.watchlist_id, [NewPattern("exact", "NN111", None, None, None)])
     assert added is not None
     cameras = [{"camera_id": camera, "status": "online"} for camera in (own.camera, "southern-loose", "southern-own")]
     store_device(url, own.device, status="offline", cameras=cameras, outbox={"dropped_events": 3})
     store_device(url, foreign.device, status="offline", cameras=cameras, outbox={"dropped_events": 5})
-    return TwoGroups(own, foreign, watchlist.watchlist_id, added.patterns[0].pattern_id, images)
+    return TwoGroups(
+        own=own,
+        foreign=foreign,
+        watchlist=watchlist.watchlist_id,
+        pattern=added.patterns[0].pattern_id,
+        policy=policy.policy_id,
+        hold=hold.hold_id,
+        images=images,
+    )
 
 
 def _grouped(url: str, name: str, plate: str, images: dict[str, bytes]) -> GroupedCamera:

@@ -47,6 +47,8 @@ _CHECKED: Final = {
     ("object_checks", "kind"): "'orphaned'",
     ("object_findings", "kind"): "'missing'",
     ("replays", "status"): "'pending'",
+    ("retention_policies", "camera_id"): "NULL",
+    ("retention_policies", "site_id"): "NULL",
     ("sequence_gaps", "state"): "'open'",
     ("users", "email"): "'filled@example.org'",
     ("websocket_connections", "caller"): "'token'",

@@ -147,7 +147,8 @@ class DeleteEventsResponse(BaseModel):
     message: str
     deleted: int
     snapshots_deleted: int
-    remaining: int = Field(description="Number of events that still match. Repeat the request for the next batch.")
+    remaining: int = Field(description="Number of events that are still to be deleted. Repeat the request for them.")
+    on_hold: int = Field(description="Number of events that match and are kept, because a legal hold protects them.")
 
 
 def event_texts(events: Sequence[FlatEvent], limits: Limits) -> list[str]:

@@ -36,7 +36,7 @@ from cloud_functions.api.events.responses import (
 from cloud_functions.api.http.cursor import Cursor
 from cloud_functions.api.http.list_parameters import with_path_condition
 from cloud_functions.api.http.parameters import PlatePath, Segment, event_ref, plate_in_path
-from cloud_functions.api.http.problems import Problem
+from cloud_functions.api.http.problems import Problem, on_hold, problem_description
 from cloud_functions.api.http.responses import json_response, list_response, text_response
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal, require_in_scope
@@ -186,7 +186,8 @@ async def delete_many(
             "message": message,
             "deleted": deletion.events,
             "snapshots_deleted": deleted_snapshots,
-            "remaining": remaining,
+            "remaining": max(remaining - deletion.on_hold, 0),
+            "on_hold": deletion.on_hold,
         }
     )
 
@@ -207,6 +208,7 @@ async def get_event(caller: Reader, deps: Deps, ref: EventRef, may_read: MayRead
     "/{event}",
     name="delete_event",
     response_model=DeleteEventResponse,
+    responses={409: problem_description("A legal hold protects the event (`urn:vedette:problem:on-hold`).")},
     summary="Delete one event",
 )
 async def delete_one(
@@ -225,6 +227,8 @@ async def delete_one(
     deletion: Deletion = await deps.database.run(
         lambda connection: delete_event(connection, ref, scope=caller.scope, with_pictures=delete_snapshot)
     )
+    if deletion.on_hold:
+        raise on_hold("event", deletion.holds)
     if deletion.events == 0:
         raise event_not_found()
     message = f"Event {ref} deleted successfully"

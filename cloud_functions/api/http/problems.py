@@ -248,3 +248,9 @@ _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Respon
     VedetteError: _on_vedette_error,
     Exception: _on_unexpected_error,
 }
+
+
+def on_hold(what: str, holds: Sequence[str]) -> Problem:
+    """Return the 409 Problem for the deletion of an event or a snapshot that legal holds with these names protect."""
+    names = ", ".join(f'"{name}"' for name in holds)
+    return Problem(409, "on-hold", f"The {what} is under legal hold ({names}). Release the hold first.")

@@ -43,6 +43,9 @@ Permission = Literal[
     "webhooks:write",
     "replays:read",
     "replays:write",
+    "retention:read",
+    "retention:write",
+    "holds:write",
     "account:read",
     "account:write",
 ]
@@ -70,6 +73,9 @@ PERMISSIONS: Final[Mapping[Permission, str]] = MappingProxyType(
         "webhooks:write": "Register, change and delete webhooks; rotate their secrets; send tests; deliver again.",
         "replays:read": "List and read replays: which stored events were sent to a subscriber again.",
         "replays:write": "Send stored events to a webhook, or to another target of events, again; cancel that.",
+        "retention:read": "Read retention policies, what they will delete, and legal holds.",
+        "retention:write": "Create, change and delete retention policies.",
+        "holds:write": "Place and release legal holds.",
         "account:read": "Read who the caller is, and the caller's permissions.",
         "account:write": "Change the caller's own password.",
     }

@@ -23,7 +23,7 @@ _VIEWER: Final = frozenset[Permission](
     }
 )
 _OPERATOR: Final = _VIEWER | frozenset[Permission](
-    {"events:delete", "snapshots:delete", "watchlists:write", "cameras:write"}
+    {"events:delete", "snapshots:delete", "watchlists:write", "cameras:write", "retention:read"}
 )
 
 ROLES: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(

@@ -11,13 +11,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from cloud_functions.api.dependencies import Dependencies, Deps
-from cloud_functions.api.http.problems import Problem
+from cloud_functions.api.http.problems import Problem, on_hold, problem_description
 from cloud_functions.api.http.responses import json_response, root_path
 from cloud_functions.api.http.strict_route import StrictRoute
 from cloud_functions.api.security.permissions import Principal, require_in_scope
 from cloud_functions.api.security.plate_access import protected_problem
 from cloud_functions.api.security.plate_read_policy import MayReadPlates
-from cloud_functions.api.snapshots.capture import existing_snapshot, snapshot_not_found
+from cloud_functions.api.snapshots.capture import existing_snapshot
 from cloud_functions.api.snapshots.requests import (
     SnapshotListParameters,
     SnapshotPageParameters,
@@ -35,6 +35,7 @@ from cloud_functions.api.snapshots.responses import (
     snapshot_page_content,
 )
 from cloud_functions.db.cameras.scope import CameraScope
+from cloud_functions.db.retention.protection import holds_of_snapshot
 from cloud_functions.db.sites.settings import shows_protected_plates
 from cloud_functions.db.snapshots.changes import delete_snapshot, image_path, mark_stored
 from cloud_functions.db.snapshots.expired import remove_expired_snapshots
@@ -174,13 +175,15 @@ async def get_thumbnail(caller: Reader, deps: Deps, ref: SnapshotRef, may_read: 
     "/{snapshot_id}",
     name="delete_snapshot",
     response_model=DeletedSnapshotResponse,
+    responses={409: problem_description("A legal hold protects the snapshot (`urn:vedette:problem:on-hold`).")},
     summary="Delete a snapshot",
 )
 async def remove_snapshot(caller: Deleter, deps: Deps, ref: SnapshotRef) -> Response:
     """Delete the snapshot with its image and thumbnail. The event of the snapshot stays, without an image."""
     deleted = await deps.database.run(lambda connection: delete_snapshot(connection, ref, scope=caller.scope))
     if deleted is None:
-        raise snapshot_not_found()
+        held = await existing_snapshot(deps, ref, scope=caller.scope)
+        raise on_hold("snapshot", await deps.database.run(lambda connection: holds_of_snapshot(connection, held.id)))
     await _delete_image(deps, deleted)
     return json_response({"id": str(deleted.id), "message": f"Snapshot {deleted.id} deleted successfully"})
 

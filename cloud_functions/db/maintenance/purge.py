@@ -22,9 +22,12 @@ _OLD_GAPS: Final = """
 DELETE FROM sequence_gaps WHERE gap_id IN (
     SELECT gap_id FROM sequence_gaps WHERE state <> 'open' AND closed_at < now() - %s LIMIT %s FOR UPDATE SKIP LOCKED)
 """
+# A hold or a policy may keep events of any age.
 _ODD_TIMES: Final = """
 DELETE FROM event_odd_times WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM event_odd_times WHERE "timestamp" < %s LIMIT %s FOR UPDATE SKIP LOCKED))
+    SELECT ctid FROM event_odd_times AS odd WHERE "timestamp" < %s AND NOT EXISTS (
+        SELECT FROM events WHERE events.event_id = odd.event_id AND events."timestamp" = odd."timestamp")
+    LIMIT %s FOR UPDATE OF odd SKIP LOCKED))
 """
 
 
@@ -39,5 +42,5 @@ def purge_old_gaps(connection: Connection, *, older_than: timedelta, limit: int)
 
 
 def purge_unusual_times(connection: Connection, *, before: datetime, limit: int) -> int:
-    """Delete the recorded times of events older than ``before``; return how many (at most ``limit``)."""
+    """Delete the recorded times of deleted events older than ``before``; return how many (at most ``limit``)."""
     return connection.execute(_ODD_TIMES, [before, limit]).rowcount

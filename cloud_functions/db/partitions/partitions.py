@@ -7,15 +7,18 @@ get a lock raises ``psycopg.errors.LockNotAvailable`` and may be called again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import sql
 
 from cloud_functions.db.partitions.expired_months import add_expired_month
+from cloud_functions.db.retention.protection import EVENT_NOT_HELD, lock_holds
 from cloud_functions.db.types import Connection
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '250ms'"
+_EXCLUSIVE_LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '100ms'"
+"""For the lock that all readers and writers of events wait for, as long as it is waited for and held."""
 RECENT_MONTHS: Final = 60
 """Months up to this age get a partition for their first event."""
 MIN_EVENTS_OF_OLD_MONTH: Final = 50
@@ -52,10 +55,12 @@ ROLLUP_TABLES: Final = {
 }
 """The rollup tables, and the time column of each."""
 
-_PLATE_EVENTS: Final = """
-SELECT event_id, captured_at FROM plate_events WHERE captured_at >= %s AND captured_at < %s
-ORDER BY captured_at, id LIMIT %s
-"""
+_PLATE_EVENTS: Final[LiteralString] = (
+    "SELECT event_id, captured_at FROM plate_events AS p WHERE captured_at >= %s AND captured_at < %s AND NOT EXISTS ("  # noqa: S608
+    'SELECT FROM events WHERE events.event_id = p.event_id AND events."timestamp" = p.captured_at AND NOT '
+    + EVENT_NOT_HELD
+    + ") ORDER BY captured_at, id LIMIT %s"
+)
 # Delete from the parent table, so that its triggers update rollups and plates.
 _DELETE_EVENTS: Final = """
 DELETE FROM events USING unnest(%(event_ids)s::uuid[], %(times)s::timestamptz[]) AS doomed (doomed_id, at)
@@ -65,9 +70,12 @@ _DELETE_LEFT_PLATES: Final = """
 DELETE FROM plate_events USING unnest(%(event_ids)s::uuid[], %(times)s::timestamptz[]) AS doomed (doomed_id, at)
 WHERE event_id = doomed_id AND captured_at = at
 """
-_OLD_IN_DEFAULT: Final = """
-SELECT event_id, "timestamp" FROM events_default WHERE "timestamp" < %s ORDER BY "timestamp", id LIMIT %s
-"""
+_OLD_IN_DEFAULT: Final[LiteralString] = (
+    'SELECT event_id, "timestamp" FROM events_default AS events WHERE "timestamp" < %s'  # noqa: S608
+    " AND retention_policy(camera_id, event_type, site_id, false) IS NULL AND "
+    + EVENT_NOT_HELD
+    + ' ORDER BY "timestamp", id LIMIT %s'
+)
 
 
 class Partition(NamedTuple):
@@ -90,6 +98,11 @@ def month_start(moment: datetime, *, months_later: int = 0) -> datetime:
     moment = moment.astimezone(UTC)
     months = moment.year * 12 + moment.month - 1 + months_later
     return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
+
+
+def retention_start(now: datetime, *, retention_days: int | None) -> datetime | None:
+    """Return the time before which events have expired that no policy limits: they do so by whole months."""
+    return None if retention_days is None else month_start(now - timedelta(days=retention_days))
 
 
 def partition_of(moment: datetime) -> Partition:
@@ -123,10 +136,17 @@ def ensure_partition(connection: Connection, moment: datetime) -> bool:
 def delete_plate_reads(connection: Connection, partition: Partition, *, limit: int) -> int:
     """Delete the oldest plate reads of a month, with their events; return how many (at most ``limit``).
 
-    Events, reads and rollups change in the same transaction, so they stay consistent for readers.
+    Events, reads and rollups change in the same transaction, so they stay consistent for readers. Held reads stay.
     """
+    lock_holds(connection)
     reads = connection.execute(_PLATE_EVENTS, [partition.start, partition.end, limit]).fetchall()
     return _delete(connection, reads)
+
+
+def lock_partition(connection: Connection, partition: Partition) -> None:
+    """Keep others from writing to a month until the end of the transaction; readers do not wait."""
+    connection.execute(LOCK_TIMEOUT)
+    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(sql.Identifier(partition.name)))
 
 
 def drop_partition(connection: Connection, partition: Partition) -> None:
@@ -135,15 +155,15 @@ def drop_partition(connection: Connection, partition: Partition) -> None:
     Its table stays until ``expired_months`` has recorded its pictures. Rollups are deleted first, while only writers
     of that month are blocked; readers of events wait only while the partition is detached.
     """
-    connection.execute(LOCK_TIMEOUT)
     name = sql.Identifier(partition.name)
-    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(name))
+    lock_partition(connection, partition)
     while delete_plate_reads(connection, partition, limit=10_000):
         pass  # the few that arrived after the caller deleted the others
     for table, moment in ROLLUP_TABLES.items():
         statement = sql.SQL("DELETE FROM {table} WHERE {moment} >= %s AND {moment} < %s")
         names = {"table": sql.Identifier(table), "moment": sql.Identifier(moment)}
         connection.execute(statement.format(**names), [partition.start, partition.end])
+    connection.execute(_EXCLUSIVE_LOCK_TIMEOUT)
     connection.execute("LOCK TABLE ONLY events IN ACCESS EXCLUSIVE MODE")
     connection.execute(sql.SQL("ALTER TABLE events DETACH PARTITION {}").format(name))
     expired = add_expired_month(connection, partition.name)
@@ -151,7 +171,11 @@ def drop_partition(connection: Connection, partition: Partition) -> None:
 
 
 def delete_from_default(connection: Connection, *, before: datetime, limit: int) -> int:
-    """Delete events older than ``before`` from the default partition; return how many (at most ``limit``)."""
+    """Delete events older than ``before`` from the default partition; return how many (at most ``limit``).
+
+    Held events are kept, and those whose age a retention policy limits are left to it.
+    """
+    lock_holds(connection)
     return _delete(connection, connection.execute(_OLD_IN_DEFAULT, [before, limit]).fetchall())
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 from cloud_functions.db.cameras.scope import SNAPSHOT_IN_SCOPE, CameraScope, limited, scope_parameters
+from cloud_functions.db.retention.protection import SNAPSHOT_NOT_HELD, lock_holds
 from cloud_functions.db.snapshots.expired import LATE_FOR, record_expired_snapshots
 from cloud_functions.db.snapshots.record import COLUMNS, CameraSnapshot, DeviceSnapshot
 from cloud_functions.db.snapshots.references import SnapshotPath
@@ -65,14 +66,19 @@ _GIVE_UP: Final = """
 UPDATE camera_snapshots SET status = 'failed', error = %s WHERE id = ANY (ARRAY(
     SELECT id FROM camera_snapshots WHERE status = 'pending' AND created_at < %s LIMIT %s FOR UPDATE SKIP LOCKED))
 """
-_DELETE: Final[LiteralString] = "DELETE FROM camera_snapshots AS s WHERE s.id = %(id)s"
-_EXPIRED: Final = """
+_DELETE: Final[LiteralString] = "DELETE FROM camera_snapshots AS s WHERE s.id = %(id)s AND " + SNAPSHOT_NOT_HELD  # noqa: S608
+_EXPIRED: Final[LiteralString] = (
+    """
 DELETE FROM camera_snapshots AS s WHERE id = ANY (ARRAY(
-    SELECT id FROM camera_snapshots
-    WHERE expiry_date <= %(now)s OR captured_at < %(oldest)s OR (status = 'failed' AND created_at < %(oldest_failed)s)
-    LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+    SELECT id FROM camera_snapshots AS s
+    WHERE (expiry_date <= %(now)s OR captured_at < %(oldest)s
+           OR (status = 'failed' AND created_at < %(oldest_failed)s)) AND """  # noqa: S608
+    + SNAPSHOT_NOT_HELD
+    + """
+    LIMIT %(limit)s FOR UPDATE OF s SKIP LOCKED))
 RETURNING
 """
+)
 
 
 class SnapshotRequest(NamedTuple):
@@ -143,7 +149,11 @@ def give_up_pending(connection: Connection, *, before: datetime, error: str, lim
 def delete_snapshot(
     connection: Connection, snapshot_id: UUID, *, scope: CameraScope | None = None
 ) -> CameraSnapshot | None:
-    """Delete a snapshot and record its image for deletion from the bucket; None if the scope does not have it."""
+    """Delete a snapshot and record its image for deletion from the bucket.
+
+    None if the scope does not have it, or if a legal hold protects it.
+    """
+    lock_holds(connection)
     query = _DELETE + limited(SNAPSHOT_IN_SCOPE, scope) + " RETURNING" + COLUMNS
     row = connection.execute(query, {"id": snapshot_id} | scope_parameters(scope)).fetchone()
     if row is None:
@@ -160,6 +170,7 @@ def expire_snapshots(
 
     ``captured_before``: the end of the deployment's retention. ``failed_for``: how long failed ones are kept.
     """
+    lock_holds(connection)
     rows = connection.execute(
         _EXPIRED + COLUMNS,
         {"now": now, "oldest": captured_before, "oldest_failed": now - failed_for, "limit": limit},

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, LiteralString, NamedTuple
 
+from cloud_functions.db.retention.protection import EVENT_NOT_HELD, SNAPSHOT_NOT_HELD
 from cloud_functions.db.types import Connection
 from shared.storage_keys import device_image_key, parse_snapshot_key
 
@@ -54,6 +55,30 @@ SELECT substr(storage_path, length(%(prefix)s::text) + 1) FROM camera_snapshots
 WHERE storage_path >= %(prefix)s || %(folder)s || '/' AND storage_path < %(prefix)s || %(folder)s || '0'
   AND captured_at >= %(since)s
 """
+_KEPT: Final[LiteralString] = (
+    """
+SELECT events.snapshot_path, CASE events.event_type WHEN 'anpr' THEN events.event_data ->> 'plate_image_key' END
+FROM events WHERE events.device_id = %(device_id)s AND events.camera_id = %(camera_id)s
+ AND events."timestamp" >= %(day)s AND events."timestamp" < %(end)s
+ AND (NOT %(held_only)s OR NOT """
+    + EVENT_NOT_HELD
+    + """)
+UNION
+SELECT odd.snapshot_path, NULL FROM event_odd_times AS odd
+JOIN events ON events.event_id = odd.event_id AND events."timestamp" = odd."timestamp"
+WHERE odd.snapshot_path >= %(folder)s || '/' AND odd.snapshot_path < %(folder)s || '0'
+  AND odd.device_id = %(device_id)s AND (NOT %(held_only)s OR NOT """
+    + EVENT_NOT_HELD
+    + """)
+"""
+)
+_HELD_SNAPSHOTS: Final[LiteralString] = (
+    """
+SELECT substr(storage_path, length(%(prefix)s::text) + 1) FROM camera_snapshots AS s
+WHERE storage_path >= %(prefix)s || %(folder)s || '/' AND storage_path < %(prefix)s || %(folder)s || '0'
+  AND NOT """
+    + SNAPSHOT_NOT_HELD
+)
 
 
 class SnapshotPath(NamedTuple):
@@ -125,6 +150,30 @@ def shown_since(connection: Connection, device_id: str, folder: str, since: date
     """
     parameters = {"device_id": device_id, "folder": folder, "since": since, "prefix": f"snapshots/{device_id}/"}
     return [path for (path,) in connection.execute(_SHOWN_SINCE, parameters)]
+
+
+def kept_in(connection: Connection, device_id: str, folder: str, *, held_only: bool) -> list[str]:
+    """Return the keys in ``folder`` (``camera/YYYY-MM-DD``) that stored events show, and held snapshots of cameras.
+
+    ``held_only``: only those of events under legal hold.
+    """
+    camera_id, _, day = folder.partition("/")
+    start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    parameters = {
+        "device_id": device_id,
+        "camera_id": camera_id,
+        "folder": folder,
+        "prefix": f"snapshots/{device_id}/",
+        "day": start,
+        "end": start + timedelta(days=1),
+        "held_only": held_only,
+    }
+    kept = [path for (path,) in connection.execute(_HELD_SNAPSHOTS, parameters)]
+    for path, plate_image in connection.execute(_KEPT, parameters):
+        kept += [path] if path is not None else []
+        crop = None if plate_image is None else device_image_key(device_id, plate_image)
+        kept += [crop] if crop is not None else []
+    return kept
 
 
 def _found(connection: Connection, query: Any, pictures: Collection[SnapshotPath]) -> set[SnapshotPath]:

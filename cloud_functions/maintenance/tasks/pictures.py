@@ -20,7 +20,7 @@ from cloud_functions.db.snapshots.expired import (
     oldest_expired_snapshots,
     remove_expired_snapshots,
 )
-from cloud_functions.db.snapshots.references import SnapshotPath, shown_since
+from cloud_functions.db.snapshots.references import SnapshotPath, kept_in, shown_since
 from cloud_functions.maintenance.locks import in_transaction
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 from cloud_functions.object_storage.bucket import MAX_KEYS_A_DELETE
@@ -61,14 +61,15 @@ def remove_pictures(context: MaintenanceContext, *, late: bool = True) -> int:
 def delete_old_pictures(context: MaintenanceContext) -> int:
     """Delete the objects of UTC days that are older than the retention; return how many.
 
-    A picture that a later event or snapshot shows is kept.
+    A picture that a later event or snapshot shows is kept, and so are those of held events. Events that a hold or a
+    policy keeps longer than ``RETENTION_DAYS`` keep their pictures for ``SNAPSHOT_RETENTION_DAYS``.
     """
     store, before = context.snapshots, first_kept_day(context)
     if store is None or before is None:
         return 0
     deleted = 0
-    for folder in _old_days(store, before):
-        kept = _kept_in(context, folder, before)
+    for folder, day in _old_days(store, before):
+        kept = _kept_in(context, folder, day, before)
         for keys in _batches(key for key in store.keys(folder) if key not in kept):
             store.delete(keys)
             deleted += len(keys)
@@ -101,12 +102,18 @@ def _oldest(context: MaintenanceContext, *, retried_by: datetime | None) -> list
         return oldest_expired_snapshots(connection, limit=_SNAPSHOTS_PER_DELETE, retried_by=retried_by)
 
 
-def _kept_in(context: MaintenanceContext, folder: str, before: date) -> set[str]:
-    """Return the keys in a folder of an old day that are shown by something of a day that is kept."""
-    _, device_id, day = folder.rstrip("/").split("/", 2)
+def _kept_in(context: MaintenanceContext, folder: str, day: date, before: date) -> set[str]:
+    """Return the keys in a folder of an old day that are shown by something of a day that is kept, or of a held event.
+
+    If only the retention of events has ended, those of all events that are still stored.
+    """
+    _, device_id, path = folder.rstrip("/").split("/", 2)
     since = datetime.combine(before, time(), UTC)
+    own_limit = _first_day_of_pictures(context)
+    held_only = own_limit is not None and day < own_limit
     with context.database.transaction() as connection:
-        shown = shown_since(connection, device_id, day, since)
+        shown = shown_since(connection, device_id, path, since)
+        shown += kept_in(connection, device_id, path, held_only=held_only)
     return {key for path in shown for key in image_object_keys(device_id, path)}
 
 
@@ -116,23 +123,26 @@ def first_kept_day(context: MaintenanceContext) -> date | None:
     Events expire by whole months, so snapshots are kept for the whole month of their events.
     """
     now, settings = context.clock.now(), context.settings
-    limits: list[date] = []
-    if settings.snapshot_retention_days is not None:
-        limits.append((now - timedelta(days=settings.snapshot_retention_days)).date())
+    limits = [_first_day_of_pictures(context)]
     if settings.retention_days is not None:
         limits.append((now - timedelta(days=settings.retention_days)).date().replace(day=1))
-    return max(limits, default=None)
+    return max((limit for limit in limits if limit is not None), default=None)
 
 
-def _old_days(store: SnapshotStore, before: date) -> Iterator[str]:
-    """Yield the folders ``…/{device}/{camera}/{YYYY-MM-DD}/`` of days before ``before``."""
+def _first_day_of_pictures(context: MaintenanceContext) -> date | None:
+    days = context.settings.snapshot_retention_days
+    return None if days is None else (context.clock.now() - timedelta(days=days)).date()
+
+
+def _old_days(store: SnapshotStore, before: date) -> Iterator[tuple[str, date]]:
+    """Yield the folders ``…/{device}/{camera}/{YYYY-MM-DD}/`` of days before ``before``, and the day of each."""
     for root in _ROOTS:
         for device in store.folders(root):
             for camera in store.folders(device):
                 for folder in store.folders(camera):
                     day = _day_of(folder)
                     if day is not None and day < before:
-                        yield folder
+                        yield folder, day
 
 
 def _day_of(folder: str) -> date | None:

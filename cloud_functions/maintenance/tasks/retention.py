@@ -1,8 +1,7 @@
-"""Retention for all sites: drops months that are entirely older than the limit, and deletes older stray events."""
+"""Retention for all sites: deletes stray events that are older than the limit of the deployment."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,33 +10,12 @@ from typing import Any, Final
 import psycopg
 
 from cloud_functions.db.maintenance.purge import purge_unusual_times
-from cloud_functions.db.partitions.partitions import (
-    Partition,
-    delete_from_default,
-    delete_plate_reads,
-    drop_partition,
-    list_partitions,
-    month_start,
-)
+from cloud_functions.db.partitions.partitions import delete_from_default, month_start
 from cloud_functions.maintenance.locks import in_transaction
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
 
-log = logging.getLogger(__name__)
-
 ROWS_PER_DELETE: Final = 2_000
 """Rows deleted in one transaction. It takes a tenth of a second, for which a writer of the same counts may wait."""
-
-
-def drop_old_months(context: MaintenanceContext) -> int:
-    """Drop months that are entirely older than the limit, oldest first; return how many."""
-    limit = _limit(context)
-    if limit is None:
-        return 0
-    with context.database.transaction() as connection:
-        old = [partition for partition in list_partitions(connection) if partition.end <= limit]
-    for partition in old:
-        _drop(context, partition)
-    return len(old)
 
 
 def delete_old_strays(context: MaintenanceContext) -> int:
@@ -63,13 +41,3 @@ def in_batches(context: MaintenanceContext, delete: Callable[[psycopg.Connection
 def _limit(context: MaintenanceContext) -> datetime | None:
     days = context.settings.retention_days
     return None if days is None else context.clock.now() - timedelta(days=days)
-
-
-def _drop(context: MaintenanceContext, partition: Partition) -> None:
-    """Delete a month's plate reads and their events, then drop its partition. All totals stay correct at each step.
-
-    The step that deletes pictures records those of the month and drops its table.
-    """
-    in_batches(context, partial(delete_plate_reads, partition=partition, limit=ROWS_PER_DELETE))
-    in_transaction(context.database, partial(drop_partition, partition=partition), sleep=context.sleep)
-    log.info("dropped partition %s", partition.name)

@@ -11,6 +11,7 @@ from vedette.client.devices import Commands, Devices
 from vedette.client.events import Events
 from vedette.client.plates import Plates, Watchlists
 from vedette.client.replays import Replays
+from vedette.client.retention import Retention
 from vedette.client.session import ApiKey, Login, Retries, Session
 from vedette.client.snapshots import Snapshots
 from vedette.client.types import HealthHealthResponse, MeResponse
@@ -54,6 +55,7 @@ class Client:
         self.audit = Audit(self._session)
         self.webhooks = Webhooks(self._session)
         self.replays = Replays(self._session)
+        self.retention = Retention(self._session)
 
     def health(self) -> HealthHealthResponse:
         """Return the state of the API and of the services it needs. Raises UnavailableError if the database is away."""

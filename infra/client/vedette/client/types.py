@@ -383,6 +383,7 @@ class DeleteEventsResponse(TypedDict):
     deleted: int
     snapshots_deleted: int
     remaining: int
+    on_hold: int
 
 
 class Deleted(TypedDict):
@@ -428,6 +429,21 @@ class DeletedGroupEnvelope(TypedDict):
 
     success: Literal[True]
     data: DeletedGroup
+    meta: EmptyMeta
+
+
+class DeletedPolicy(TypedDict):
+    """What was deleted."""
+
+    policy_id: int
+    message: str
+
+
+class DeletedPolicyEnvelope(TypedDict):
+    """Confirms a deletion in the envelope."""
+
+    success: Literal[True]
+    data: DeletedPolicy
     meta: EmptyMeta
 
 
@@ -600,6 +616,29 @@ class DroppedData(TypedDict):
     device_id: str
     dropped_events: int
     dropped_images: int
+
+
+class EffectiveEnvelope(TypedDict):
+    """What applies, in the envelope."""
+
+    success: Literal[True]
+    data: EffectiveResponse
+    meta: EmptyMeta
+
+
+class EffectiveResponse(TypedDict):
+    """What applies to the events of one camera, type and site."""
+
+    camera_id: str | None
+    event_type: str | None
+    site_id: str | None
+    max_age_days: int | None
+    decided_by: Literal["site", "policy", "deployment"] | None
+    site_days: int | None
+    deployment_days: int | None
+    age_policy: PolicyResponse | None
+    size_policy: PolicyResponse | None
+    holds: list[str]
 
 
 class EmptyMeta(TypedDict):
@@ -862,6 +901,59 @@ class HealthReportEnvelope(TypedDict):
     success: Literal[True]
     data: HealthReport
     meta: EmptyMeta
+
+
+class HeldItemResponse(TypedDict):
+    """One thing that a hold protects."""
+
+    event_id: str | None
+    camera_id: str | None
+    start_time: str | None
+    end_time: str | None
+
+
+class HoldEnvelope(TypedDict):
+    """One hold in the envelope."""
+
+    success: Literal[True]
+    data: HoldResponse
+    meta: EmptyMeta
+
+
+class HoldListEnvelope(TypedDict):
+    """One page of the holds, newest first, in the envelope."""
+
+    success: Literal[True]
+    data: list[HoldResponse]
+    meta: PageMeta
+
+
+class HoldRequest(TypedDict):
+    """Body that places a legal hold: on single events, or on what cameras produced in a time, or on both."""
+
+    name: str
+    reason: str
+    events: NotRequired[list[str]]
+    cameras: NotRequired[list[str]]
+    start_time: NotRequired[str | None]
+    end_time: NotRequired[str | None]
+    expires_at: NotRequired[str | None]
+
+
+class HoldResponse(TypedDict):
+    """A legal hold."""
+
+    hold_id: int
+    name: str
+    reason: str
+    active: bool
+    items: list[HeldItemResponse]
+    placed_by: str
+    placed_at: str
+    expires_at: str | None
+    released_by: str | None
+    released_at: str | None
+    release_reason: str | None
 
 
 class ImportEnvelope(TypedDict):
@@ -1236,6 +1328,78 @@ class PlateStatisticsResponse(TypedDict):
     avg_latency_ms: float | None
 
 
+class PolicyEnvelope(TypedDict):
+    """One policy in the envelope."""
+
+    success: Literal[True]
+    data: PolicyResponse
+    meta: EmptyMeta
+
+
+class PolicyListEnvelope(TypedDict):
+    """One page of the policies in the envelope."""
+
+    success: Literal[True]
+    data: list[PolicyResponse]
+    meta: PageMeta
+
+
+class PolicyRequest(TypedDict):
+    """Body that creates or replaces a retention policy. Without a target it is for the events of all cameras."""
+
+    camera_id: NotRequired[str | None]
+    group_id: NotRequired[str | None]
+    site_id: NotRequired[str | None]
+    event_type: NotRequired[
+        Literal["tracking", "motion", "detection", "anpr", "snapshot", "camera_status", "rule"] | None
+    ]
+    max_age_days: NotRequired[int | None]
+    max_bytes: NotRequired[int | None]
+
+
+class PolicyResponse(TypedDict):
+    """A retention policy."""
+
+    policy_id: int
+    camera_id: str | None
+    group_id: str | None
+    group: str | None
+    site_id: str | None
+    event_type: str | None
+    max_age_days: int | None
+    max_bytes: int | None
+    created_at: str
+    updated_at: str
+
+
+class PreviewEnvelope(TypedDict):
+    """The preview in the envelope."""
+
+    success: Literal[True]
+    data: PreviewResponse
+    meta: EmptyMeta
+
+
+class PreviewPart(TypedDict):
+    """Expired events of one camera, type and site."""
+
+    camera_id: str
+    event_type: str
+    site_id: str
+    before: str
+    events: int
+    held: int
+
+
+class PreviewResponse(TypedDict):
+    """What the next run of the task `retention` deletes."""
+
+    events: int
+    held: int
+    unmeasured_days: int
+    parts: list[PreviewPart]
+
+
 class ProblemDocument(TypedDict):
     """Body of every error response (RFC 9457)."""
 
@@ -1260,6 +1424,12 @@ class RefreshRequest(TypedDict):
 
     refresh_token: NotRequired[str | None]
     refreshToken: NotRequired[str | None]
+
+
+class ReleaseRequest(TypedDict):
+    """Body that releases a hold."""
+
+    reason: str
 
 
 class ReplayEnvelope(TypedDict):

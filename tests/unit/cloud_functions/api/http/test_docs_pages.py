@@ -13,7 +13,11 @@ from cloud_functions.api.http.docs_pages import ASSETS, packaged_assets
 from tests.support.api_calls import Answer, ApiCalls, lambda_api
 
 _ENVELOPED_PATHS = tuple(
-    f"/api{path}" for path in ("/api-keys", "/audit", "/cameras", "/commands", "/users", "/v1/devices", "/webhooks")
+    f"/api{path}"
+    for path in (
+        *("/api-keys", "/audit", "/cameras", "/commands", "/replay", "/retention", "/users", "/v1/devices"),
+        *("/webhooks", "/websocket"),
+    )
 )
 
 
