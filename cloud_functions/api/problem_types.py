@@ -106,6 +106,7 @@ PROBLEM_TYPES: Final[Mapping[str, ProblemType]] = MappingProxyType(
         ),
         "too-many-protected": ProblemType(422, "A search would decrypt too many protected plates. Narrow it."),
         "too-many-attempts": ProblemType(429, "Too many log-in attempts. Retry after `Retry-After`."),
+        "too-many-connections": ProblemType(429, "The caller has too many WebSocket connections. Close one first."),
         "too-many-requests": ProblemType(429, "The caller sends too many requests. Retry after `Retry-After`."),
         "internal-error": ProblemType(500, "The request failed because of an internal error."),
         "snapshot-failed": ProblemType(502, "The device could not take the snapshot; `detail` has its reason."),

@@ -19,7 +19,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = timedelta(days=1)
 _DAYS_SEARCHED: Final = 8
 _RATE: Final = re.compile(r"rate\(([1-9][0-9]{0,3}) (minute|hour|day)(s?)\)")
-_CRON: Final = re.compile(r"cron\((\S+) (\S+) ([?*]) \* (\S+) \*\)")
+_CRON: Final = re.compile(r"cron\((\S+) (\S+) ([?*]) \* (\S+) \*\)", re.ASCII)
 _PART: Final = re.compile(r"([0-9]{1,2})(?:/([1-9][0-9]?))?")
 _UNITS: Final = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": _DAY}
 _WEEKDAYS: Final = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")

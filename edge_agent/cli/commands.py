@@ -107,13 +107,18 @@ def doctor(options: argparse.Namespace) -> int:
     from shared.clock import SystemClock
     from shared.diagnosis import exit_status, report_json, report_lines, run_checks
 
+    logger = logging.getLogger("edge_agent")
+    level = logger.level
     if not options.verbose:  # the findings contain the errors
-        logging.getLogger("edge_agent").setLevel(logging.CRITICAL)
-    device = Device(
-        config=load_config(options.config), config_path=options.config, places=_places(), clock=SystemClock()
-    )
-    checks = device_checks(device, probe_timeout_s=0.8 * options.timeout)
-    findings = run_checks(checks, timeout_s=options.timeout)
+        logger.setLevel(logging.CRITICAL)
+    try:
+        device = Device(
+            config=load_config(options.config), config_path=options.config, places=_places(), clock=SystemClock()
+        )
+        checks = device_checks(device, probe_timeout_s=0.8 * options.timeout)
+        findings = run_checks(checks, timeout_s=options.timeout)
+    finally:
+        logger.setLevel(level)
     if options.json:
         print(json.dumps(report_json(findings), indent=2))
     else:

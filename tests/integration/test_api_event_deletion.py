@@ -87,7 +87,7 @@ def test_deleting_many_events_starts_with_the_oldest(
     store(database_url, events_each_minute(5, snapshot_path=path) + events_each_minute(3, camera_id="camera-2"))
     snapshots.objects[f"snapshots/gate-01/{path}"] = b"jpeg"
     first = api.post("/api/events/delete", {"camera_id": "camera-1", "limit": 2, "delete_snapshots": True}).json()
-    assert first == {"message": "2 events deleted", "deleted": 2, "snapshots_deleted": 1, "remaining": 3}
+    assert first == {"message": "2 events deleted", "deleted": 2, "snapshots_deleted": 1, "remaining": 3, "on_hold": 0}
     left = api.get("/api/events", camera_id="camera-1").json()
     assert [event["timestamp"] for event in left["events"]] == [
         format_utc(NOON + timedelta(minutes=minute)) for minute in (4, 3, 2)

@@ -23,6 +23,7 @@ FOREIGN = {
     "ingest": ["fastapi", "redis", "mangum"],
     "fanout": ["psycopg", "fastapi", "mangum"],
     "webhooks": ["fastapi", "redis", "mangum"],
+    "websocket": ["fastapi", "redis", "mangum"],
     "api": ["redis"],
     "maintenance": ["fastapi", "redis", "mangum"],
 }
@@ -102,7 +103,7 @@ def test_an_environment_that_differs_from_the_lock_is_an_error(tmp_path: Path, m
 
 def test_an_unknown_function_lists_the_known_ones() -> None:
     """The error lists the choices."""
-    with pytest.raises(ConfigurationError, match="ingest, fanout, webhooks, api, maintenance"):
+    with pytest.raises(ConfigurationError, match="ingest, fanout, webhooks, websocket, api, maintenance"):
         function_code("nothing")
 
 

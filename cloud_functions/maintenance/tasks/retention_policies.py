@@ -48,7 +48,10 @@ def drop_expired_months(context: MaintenanceContext) -> int:
 
 
 def delete_expired_events(context: MaintenanceContext) -> int:
-    """Delete the events that have expired by age in the months that are left; return how many.
+    """Delete the events that have expired by age in the months that stay; return how many.
+
+    A month that could not be dropped, because somebody reads it, is left to the next run: deleting millions of rows
+    costs more than waiting.
 
     Raises:
         TransientError: the time budget is used up; the next run continues.
@@ -85,12 +88,12 @@ def _expiry(context: MaintenanceContext, cutoffs: dict[int, datetime]) -> Expiry
 
 def _drop_months(context: MaintenanceContext, expiry: Expiry) -> int:
     with context.database.transaction() as connection:
-        expired = [
-            partition
-            for partition in list_partitions(connection)
-            if month_has_expired(connection, expiry, start=partition.start, end=partition.end)
-        ]
+        expired = [one for one in list_partitions(connection) if _can_be_dropped(connection, expiry, one)]
     return sum(_drop(context, partition, expiry) for partition in expired)
+
+
+def _can_be_dropped(connection: Connection, expiry: Expiry, partition: Partition) -> bool:
+    return month_has_expired(connection, expiry, start=partition.start, end=partition.end)
 
 
 def _drop(context: MaintenanceContext, partition: Partition, expiry: Expiry) -> int:
@@ -109,7 +112,7 @@ def _drop(context: MaintenanceContext, partition: Partition, expiry: Expiry) -> 
     def drop(connection: Connection) -> bool:
         lock_holds(connection)
         lock_partition(connection, partition)
-        if not month_has_expired(connection, expiry, start=partition.start, end=partition.end):
+        if not _can_be_dropped(connection, expiry, partition):
             return False
         drop_partition(connection, partition)
         return True
@@ -123,7 +126,12 @@ def _drop(context: MaintenanceContext, partition: Partition, expiry: Expiry) -> 
 def _delete_days(context: MaintenanceContext, expiry: Expiry, why: str) -> int:
     deadline_s = context.clock.monotonic() + context.settings.budget_s
     with context.database.transaction() as connection:
-        days = expired_days(connection, expiry)
+        dropped_later = [one for one in list_partitions(connection) if _can_be_dropped(connection, expiry, one)]
+        days = [
+            day
+            for day in expired_days(connection, expiry)
+            if not any(one.start <= day.day < one.end for one in dropped_later)
+        ]
     deleted = 0
     for day in days:
         deleted += _delete_day(context, day, deadline_s)

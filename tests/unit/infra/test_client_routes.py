@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +28,7 @@ WITHOUT_A_METHOD: Final = {
     "get_session": OF_A_BROWSER,
     "begin_session": OF_A_BROWSER,
     "end_session": OF_A_BROWSER,
+    "create_websocket_ticket": "browsers need tickets; a program sends its credentials with the WebSocket",
     "camera_events": "events.list(camera_id=…)",
     "plate_events": "events.list(license_plate=…)",
     "list_cameras_as_devices": "cameras.list, which has more of each camera",
@@ -61,6 +63,8 @@ _VALUES: Final[dict[str, Any]] = {
     "watchlist_id": 1,
     "pattern_id": 1,
     "event": 1,
+    "start_time": datetime(2026, 11, 20, tzinfo=UTC),
+    "end_time": datetime(2026, 11, 21, tzinfo=UTC),
 }
 """Arguments by the name of their parameter; texts for all others."""
 
@@ -98,7 +102,8 @@ def calls(document: Mapping[str, Any], tmp_path_factory: pytest.TempPathFactory)
     found: list[Call] = []
     for name, method in _methods(client):
         requests.clear()
-        result = method(*_arguments(method, file))
+        positional, named = _arguments(method, file)
+        result = method(*positional, **named)
         if isinstance(result, Iterator):
             list(result)
         assert requests, f"{name} sends nothing"
@@ -118,14 +123,16 @@ def _methods(client: Client) -> Iterator[tuple[str, Callable[..., Any]]]:
                 yield f"{name}.{inner}", method
 
 
-def _arguments(method: Callable[..., Any], file: Path) -> list[Any]:
+def _arguments(method: Callable[..., Any], file: Path) -> tuple[list[Any], dict[str, Any]]:
     values = {**_VALUES, "file": file, "out": io.BytesIO()}
     if method.__name__.startswith("create"):  # these name the body
         values |= {"camera": {}, "group": {}, "user": {}}
     if method.__name__ == "import_file":
         values["content"] = b"name,rtsp_url\n"
     required = [one for one in inspect.signature(method).parameters.values() if one.default is one.empty]
-    return [values.get(one.name, "x") for one in required if one.kind is not one.VAR_KEYWORD]
+    positional = [one for one in required if one.kind not in {one.VAR_KEYWORD, one.KEYWORD_ONLY}]
+    named = [one for one in required if one.kind is one.KEYWORD_ONLY]
+    return [values.get(one.name, "x") for one in positional], {one.name: values.get(one.name, "x") for one in named}
 
 
 def _operation(document: Mapping[str, Any], request: httpx.Request) -> str | None:

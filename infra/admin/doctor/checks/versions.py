@@ -16,7 +16,7 @@ from shared.diagnosis import Finding
 OLDEST_PYTHON: Final = (3, 11)
 _LISTED: Final = 5
 _REQUIREMENT: Final = re.compile(r"([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?([^;]*)(?:;(.*))?")
-_AT_LEAST: Final = re.compile(r">=\s*([0-9.]+)")
+_AT_LEAST: Final = re.compile(r">=\s*([0-9.]+)", re.ASCII)
 _EXTRA: Final = re.compile(r"extra == ['\"]([a-z-]+)['\"]")
 _COMPILED: Final = {
     "argon2-cffi": "argon2",

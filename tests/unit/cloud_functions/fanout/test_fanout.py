@@ -95,7 +95,11 @@ def test_a_wrong_configuration_is_reported() -> None:
 
 def test_every_target_of_the_table_can_be_built() -> None:
     """A target connects on first use, not when it is built."""
-    values = {"REDIS_URL": "redis://127.0.0.1:1", "PLATE_MASTER_KEY": "file:/nowhere"}
+    values = {
+        "REDIS_URL": "redis://127.0.0.1:1",
+        "PLATE_MASTER_KEY": "file:/nowhere",
+        "WEBSOCKET_ENDPOINT": "http://127.0.0.1:1",
+    }
     for name, entry in TARGETS.items():
         assert entry.function in FUNCTIONS
         variables = {"FANOUT_TARGET": name, entry.variable: values[entry.variable], "DATABASE_URL": "postgresql://h/d"}
