@@ -25,6 +25,16 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_MATERIAL = ROOT.parent / "shared"
 
 
+MAX_ID_CHARS = 60
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a long value by its length: encoded or compressed data may hold the time and differ between workers."""
+    if isinstance(val, str | bytes) and len(val) > MAX_ID_CHARS:
+        return f"{argname}-of-{len(val)}"
+    return None
+
+
 @pytest.fixture(scope="session")
 def shared_material() -> Path:
     """The folder of clips, models and examination data beside the checkout; skips where there is none."""
