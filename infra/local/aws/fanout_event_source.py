@@ -26,8 +26,11 @@ _HIDDEN_S = 60.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 _MAX_RECEIVES = 30  # about four minutes
+_LONGEST_POLL_PAUSE_S = 2.0
+"""Between batches of which nothing was delivered: a target that is down is not asked again for each new event."""
 _REPEAT_EVERY_S = 2.0
 """More often than on AWS, because an invocation costs nothing here."""
+_FIRST_REPEAT_AFTER_S = 5.0  # a new stack is creating its tables
 
 
 class FanoutEventSourceMapping:
@@ -48,27 +51,29 @@ class FanoutEventSourceMapping:
         self._dead_queue = dead_queue
         self._invoke = invoke
         self._repeat_event = repeat_event
-        self._repeat_due_s = 0.0
+        self._repeat_due_s = time.monotonic() + _FIRST_REPEAT_AFTER_S
         self._faults = FaultLog(log)
 
     def run(self, stopped: threading.Event) -> None:
         """Process batches until ``stopped`` is set."""
-        backoff = Backoff(min_s=_FIRST_PAUSE_S, max_s=_LONGEST_PAUSE_S)
+        backoff = Backoff(min_s=_FIRST_PAUSE_S, max_s=_LONGEST_POLL_PAUSE_S)
         while not stopped.is_set():
             try:
-                self.step()
+                has_succeeded = self.step()
             except Exception as error:  # the queue's file cannot be read or written
                 self._faults.log(error, f"processing the queue {self._queue} failed")
-                stopped.wait(backoff.failed())
-            else:
+                has_succeeded = False
+            if has_succeeded:
                 backoff.succeeded()
+            else:
+                stopped.wait(backoff.failed())
 
-    def step(self, *, wait_s: float = 0.25) -> None:
-        """Wait up to ``wait_s`` for messages and process one batch."""
+    def step(self, *, wait_s: float = 0.25) -> bool:
+        """Wait up to ``wait_s`` for messages and process one batch. Return False if no message of it was delivered."""
         messages = self._queues.take(self._queue, most=_MAX_BATCH, hidden_s=_HIDDEN_S, wait_s=wait_s)
         if not messages:
             self._repeat()
-            return
+            return True
         try:
             failed = failed_ids(self._invoke(sqs_event(self._queue, messages)), messages)
         except TransientError as error:
@@ -79,6 +84,7 @@ class FanoutEventSourceMapping:
             failed = {message.message_id for message in messages}
         self._queues.delete(message.receipt_handle for message in messages if message.message_id not in failed)
         self._put_back([message for message in messages if message.message_id in failed])
+        return len(failed) < len(messages)
 
     def _repeat(self) -> None:
         """Invoke the function with the schedule's event if that is due. A batch of messages has the same effect."""

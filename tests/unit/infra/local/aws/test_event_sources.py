@@ -307,9 +307,28 @@ def test_python_an_unreadable_queue_does_not_end_the_loop(tmp_path: Path, caplog
     pauses = Pauses(5)
     mapping.run(pauses)
     queues.close()
-    assert pauses.seconds == [0.2, 0.4, 0.8, 1.6, 3.2]
+    assert pauses.seconds == [0.2, 0.4, 0.8, 1.6, 2.0]
     assert caplog.text.count("Traceback") == 1
     assert "processing the queue missing failed unexpectedly" in caplog.text
+
+
+def test_a_target_that_is_down_is_not_asked_for_each_new_event(tmp_path: Path) -> None:
+    """The pause grows while nothing is delivered, and ends with the first delivery."""
+    queues = QueueFile(tmp_path / "queues.db")
+    pauses = Pauses(4)
+    invocations = 0
+
+    def invoke(event: bytes) -> bytes:
+        nonlocal invocations
+        invocations += 1
+        queues.put("fan", [("another", "{}")])
+        failures = [{"itemIdentifier": record["messageId"]} for record in json.loads(event)["Records"]]
+        return json.dumps({"batchItemFailures": [] if invocations == 3 else failures}).encode()
+
+    queues.put("fan", [("first", "{}")])
+    FanoutEventSourceMapping(queues=queues, queue="fan", dead_queue="dead", invoke=invoke).run(pauses)
+    queues.close()
+    assert (pauses.seconds, invocations) == ([0.2, 0.4, 0.2, 0.4], 5)
 
 
 def test_python_an_error_of_the_inbox_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:
