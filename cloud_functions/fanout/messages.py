@@ -30,6 +30,8 @@ class Delivery(NamedTuple):
     """The flat event as JSON text, delivered unchanged. That of a replay says ``"replayed":true``."""
     event_type: str
     camera_id: str
+    flat: Mapping[str, Any]
+    """The document, parsed."""
     replay: Replay | None = None
 
 
@@ -55,8 +57,7 @@ def read_deliveries(event: Mapping[str, Any]) -> tuple[list[Delivery], list[str]
 
 def _read(record: Mapping[str, Any]) -> Delivery | None:
     try:
-        document, attributes = _content(record)
-        flat = from_json(document)
+        document, flat, attributes = _content(record)
         event_type, camera_id = flat["event_type"], flat["camera_id"]
         replay_id = attributes.get(REPLAY_ID)
         replay = None if replay_id is None else Replay(replay_id, attributes.get(WEBHOOK_ID))
@@ -64,22 +65,23 @@ def _read(record: Mapping[str, Any]) -> Delivery | None:
         return None
     if type(event_type) is not str or type(camera_id) is not str:
         return None
-    return Delivery(record["messageId"], document, event_type, camera_id, replay)
+    return Delivery(record["messageId"], document, event_type, camera_id, flat, replay)
 
 
-def _content(record: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the document of a message, decompressed, and the message's attributes."""
+def _content(record: Mapping[str, Any]) -> tuple[str, Any, dict[str, str]]:
+    """Return the document of a message, decompressed, as text and as a dict; and the message's attributes."""
     body: str = record["body"]
     attributes = {name: value["stringValue"] for name, value in (record.get("messageAttributes") or {}).items()}
     if CONTENT_ENCODING not in attributes:  # it may be wrapped, and is JSON in any case
         flat = from_json(body)
         if not isinstance(flat, dict) or flat.get("Type") != "Notification":
-            return body, attributes
+            return body, flat, attributes
         body = flat["Message"]
         attributes = {name: value["Value"] for name, value in (flat.get("MessageAttributes") or {}).items()}
     encoding = attributes.get(CONTENT_ENCODING)
     if encoding is None:
-        return body, attributes
+        return body, from_json(body), attributes
     if encoding != GZIP_BASE64:
         raise ContractError(f"unknown content encoding {encoding[:40]!r}", reason="bad_encoding")
-    return decompressed(body), attributes
+    document = decompressed(body)
+    return document, from_json(document), attributes

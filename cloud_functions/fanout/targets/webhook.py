@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
-
-from pydantic_core import from_json
 
 from cloud_functions.db.connect import Database
 from cloud_functions.db.webhooks.record import OfferedEvent
@@ -102,7 +100,7 @@ def _offered(delivery: Delivery) -> OfferedEvent | None:
     """Return what the filters need, or None if the document is not a stored event."""
     replay = delivery.replay
     try:
-        flat: Any = from_json(delivery.document)
+        flat = delivery.flat
         event_time = datetime.fromisoformat(flat["timestamp"])
         event_id: Any = flat["id"]
         if type(event_id) is not int:
@@ -121,7 +119,7 @@ def _offered(delivery: Delivery) -> OfferedEvent | None:
         return None
 
 
-def _is_low_value(event_type: str, flat: dict[str, Any]) -> bool:
+def _is_low_value(event_type: str, flat: Mapping[str, Any]) -> bool:
     """Return whether the event only repeats that something is still there; what begins or ends is of value."""
     if event_type == "tracking":
         return flat["event_data"].get("tracking_action") == "updated"

@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from pydantic_core import from_json
-
 from cloud_functions.db.connect import Database
 from cloud_functions.db.stream.order import PublishedEvent
 from cloud_functions.db.stream.wake import WAKE_TYPE
@@ -62,7 +60,7 @@ class WebSocketTarget:
 def _published(delivery: Delivery) -> PublishedEvent | None:
     """Return what the stream needs, or None if the document is not a stored event."""
     try:
-        flat: Any = from_json(delivery.document)
+        flat = delivery.flat
         moment = datetime.fromisoformat(flat["timestamp"])
         number: Any = flat["id"]
         if type(number) is not int:

@@ -1,4 +1,8 @@
-"""Queues in one SQLite file. Messages survive ``kill -9``; a power cut may lose the most recent ones."""
+"""Queues in one SQLite file. Messages survive ``kill -9``; a power cut may lose the most recent ones.
+
+Which messages are hidden, and how often each was received, is kept in memory: taking a message writes nothing, and
+after a restart all messages are visible.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ import re
 import sqlite3
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -21,9 +27,7 @@ CREATE TABLE IF NOT EXISTS message (
     message_id TEXT NOT NULL,
     body TEXT NOT NULL,
     attributes TEXT NOT NULL,
-    sent_at_ms INTEGER NOT NULL,
-    receives INTEGER NOT NULL DEFAULT 0,
-    visible_at_ms INTEGER NOT NULL DEFAULT 0
+    sent_at_ms INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS message_of_queue ON message (queue, id);
 """
@@ -32,11 +36,31 @@ _HANDLE = re.compile(r"[0-9]{1,18}")
 """A valid receipt handle: SQLite's row ids have 63 bits."""
 
 
+_Row = tuple[int, str, str, str, int]
+"""Row id, message id, body, attributes and time of sending."""
+
+
+@dataclass(slots=True)
+class _Receipt:
+    """What happened to a message that was taken and not deleted."""
+
+    queue: str
+    count: int
+    visible_at_s: float
+    """By ``time.monotonic``."""
+
+
 class QueueFile:
-    """Named queues, thread-safe. ``take`` returns the oldest visible messages; undeleted ones become visible again."""
+    """Named queues, thread-safe. ``take`` returns the oldest visible messages; undeleted ones become visible again.
+
+    One process at a time may take messages from a file; others may put and count.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed: defaultdict[str, threading.Condition] = defaultdict(lambda: threading.Condition(self._lock))
+        """By queue, so that a message wakes only those who wait for one of its queue."""
+        self._receipts: dict[int, _Receipt] = {}
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
@@ -56,86 +80,62 @@ class QueueFile:
             for queue in queues
             for message_id, (body, attributes) in zip(ids, contents, strict=True)
         ]
-        with self._changed:
+        with self._lock:
             with self._transaction():
                 self._database.executemany(
                     "INSERT INTO message (queue, message_id, body, attributes, sent_at_ms) VALUES (?, ?, ?, ?, ?)", rows
                 )
-            self._changed.notify_all()
+            for queue in queues:
+                self._changed[queue].notify_all()
         return ids
 
     def take(self, queue: str, *, most: int, hidden_s: float, wait_s: float = 0.0) -> list[QueueMessage]:
         """Return the oldest visible messages and hide them for ``hidden_s``; wait up to ``wait_s`` if there is none."""
-        deadline = time.monotonic() + wait_s
-        with self._changed:
+        deadline_s = time.monotonic() + wait_s
+        with self._lock:
             while not (rows := self._visible(queue, most)):
-                left_s = deadline - time.monotonic()
+                left_s = deadline_s - time.monotonic()
                 if left_s <= 0:
                     return []
-                self._changed.wait(min(left_s, 0.25))  # a hidden message may become visible meanwhile
-            hidden_until_ms = int((time.time() + hidden_s) * 1000)
-            with self._transaction():
-                self._database.executemany(
-                    "UPDATE message SET receives = receives + 1, visible_at_ms = ? WHERE id = ?",
-                    [(hidden_until_ms, row[0]) for row in rows],
-                )
-        return [
-            QueueMessage(
-                message_id=message_id,
-                body=body,
-                attributes=attributes,
-                sent_at_ms=sent_at_ms,
-                receive_count=receives + 1,
-                receipt_handle=str(number),
-            )
-            for number, message_id, body, attributes, sent_at_ms, receives in rows
-        ]
+                self._changed[queue].wait(min(left_s, 0.25))  # a hidden message may become visible meanwhile
+            return [self._receive(queue, row, time.monotonic() + hidden_s) for row in rows]
 
     def hide(self, messages: Sequence[QueueMessage], *, hidden_s: float) -> None:
         """Make messages that were taken visible again after ``hidden_s`` seconds."""
-        visible_at_ms = int((time.time() + hidden_s) * 1000)
-        with self._changed:
-            with self._transaction():
-                self._database.executemany(
-                    "UPDATE message SET visible_at_ms = ? WHERE id = ?",
-                    [(visible_at_ms, int(message.receipt_handle)) for message in messages],
-                )
-            self._changed.notify_all()
+        for message in messages:
+            self.show_after(message.receipt_handle, hidden_s=hidden_s)
 
     def delete(self, receipt_handles: Iterable[str]) -> None:
         """Delete messages; ignore handles that are not valid."""
-        rows = [(int(handle),) for handle in receipt_handles if _HANDLE.fullmatch(handle)]
-        with self._changed, self._transaction():
-            self._database.executemany("DELETE FROM message WHERE id = ?", rows)
+        numbers = [int(handle) for handle in receipt_handles if _HANDLE.fullmatch(handle)]
+        with self._lock:
+            with self._transaction():
+                self._database.executemany("DELETE FROM message WHERE id = ?", [(number,) for number in numbers])
+            for number in numbers:
+                self._receipts.pop(number, None)
 
     def show_after(self, receipt_handle: str, *, hidden_s: float) -> None:
         """Make one message visible after ``hidden_s`` seconds; ignore a handle that is not valid."""
         if not _HANDLE.fullmatch(receipt_handle):
             return
-        visible_at_ms = int((time.time() + hidden_s) * 1000)
-        with self._changed:
-            with self._transaction():
-                self._database.execute(
-                    "UPDATE message SET visible_at_ms = ? WHERE id = ?", (visible_at_ms, int(receipt_handle))
-                )
-            self._changed.notify_all()
+        with self._lock:
+            receipt = self._receipts.get(int(receipt_handle))
+            if receipt is not None:
+                receipt.visible_at_s = time.monotonic() + hidden_s
+                self._changed[receipt.queue].notify_all()
 
     def count_hidden(self, queue: str) -> int:
         """Return how many messages of the queue a reader holds."""
-        now_ms = time.time_ns() // 1_000_000
-        with self._changed:
-            row = self._database.execute(
-                "SELECT count(*) FROM message WHERE queue = ? AND visible_at_ms > ?", (queue, now_ms)
-            ).fetchone()
-            return int(row[0])
+        with self._lock:
+            return self._hidden(queue)
 
     def count(self, queue: str) -> int:
-        with self._changed:
+        with self._lock:
             row = self._database.execute("SELECT count(*) FROM message WHERE queue = ?", (queue,)).fetchone()
             return int(row[0])
 
     def close(self) -> None:
-        with self._changed:
+        with self._lock:
             self._database.close()
 
     @contextmanager
@@ -150,12 +150,33 @@ class QueueFile:
                 self._database.execute("ROLLBACK")
             raise
 
-    def _visible(self, queue: str, most: int) -> list[tuple[int, str, str, str, int, int]]:
-        return self._database.execute(
-            "SELECT id, message_id, body, attributes, sent_at_ms, receives FROM message "
-            "WHERE queue = ? AND visible_at_ms <= ? ORDER BY id LIMIT ?",
-            (queue, time.time_ns() // 1_000_000, most),
+    def _visible(self, queue: str, most: int) -> list[_Row]:
+        rows: list[_Row] = self._database.execute(
+            "SELECT id, message_id, body, attributes, sent_at_ms FROM message WHERE queue = ? ORDER BY id LIMIT ?",
+            (queue, most + self._hidden(queue)),
         ).fetchall()
+        now_s = time.monotonic()
+        return [row for row in rows if row[0] not in self._receipts or self._receipts[row[0]].visible_at_s <= now_s][
+            :most
+        ]
+
+    def _hidden(self, queue: str) -> int:
+        now_s = time.monotonic()
+        return sum(one.queue == queue and one.visible_at_s > now_s for one in self._receipts.values())
+
+    def _receive(self, queue: str, row: _Row, visible_at_s: float) -> QueueMessage:
+        number, message_id, body, attributes, sent_at_ms = row
+        receipt = self._receipts.setdefault(number, _Receipt(queue, 0, 0.0))
+        receipt.count += 1
+        receipt.visible_at_s = visible_at_s
+        return QueueMessage(
+            message_id=message_id,
+            body=body,
+            attributes=attributes,
+            sent_at_ms=sent_at_ms,
+            receive_count=receipt.count,
+            receipt_handle=str(number),
+        )
 
 
 def _new_ids(count: int) -> list[str]:

@@ -103,7 +103,7 @@ def test_requests_for_other_services_go_to_the_fallback(endpoint: Endpoint) -> N
 
 
 def test_a_message_that_is_not_deleted_is_delivered_again(tmp_path: Path) -> None:
-    """A received message is hidden for a time, counts its deliveries, and survives a restart."""
+    """A received message is hidden for a time, counts its deliveries, survives a restart, and is then visible."""
     queues = QueueFile(tmp_path / "queues.db")
     queues.put("q", [("a", "{}"), ("b", "{}")])
     first = queues.take("q", most=1, hidden_s=60)
@@ -115,6 +115,7 @@ def test_a_message_that_is_not_deleted_is_delivered_again(tmp_path: Path) -> Non
     queues.close()
     reopened = QueueFile(tmp_path / "queues.db")
     assert reopened.count("q") == 2
+    assert [message.body for message in reopened.take("q", most=10, hidden_s=0)] == ["a", "b"]
     reopened.delete([again.receipt_handle, "not a number"])
     assert reopened.count("q") == 1
     reopened.close()
