@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from infra.local.aws.sqs_event import QueueMessage, failed_ids, sqs_event
+from infra.local.aws.batch_journal import BatchJournal
+from infra.local.aws.sqs_event import QueueMessage, failed_ids, has_failures, sqs_event
 from shared.errors import TransientError
 from shared.iot_envelope import encode_ingest_message
 from shared.retry import Backoff, FaultLog
@@ -25,6 +26,7 @@ LARGEST_BATCH = 1000
 LARGEST_BATCH_BYTES = 4 * 1024 * 1024  # Lambda takes events of up to 6 MB
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
+_MAX_FINISH_FAILURES = 20  # a minute and a half, in which no other message is processed
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class IngestEventSourceMapping:
         inbox: Inbox,
         invoke: Callable[[bytes], bytes],
         acknowledger: Acknowledger,
+        journal: BatchJournal,
         queue: str = "vedette-ingest",
         window_s: float = BATCH_WINDOW_S,
         monotonic: Callable[[], float] = time.monotonic,
@@ -120,6 +123,7 @@ class IngestEventSourceMapping:
         self._inbox = inbox
         self._invoke = invoke
         self._acknowledger = acknowledger
+        self._journal = journal
         self._queue = queue
         self._window_s = window_s
         self._monotonic = monotonic
@@ -130,8 +134,15 @@ class IngestEventSourceMapping:
         self._faults = FaultLog(log, monotonic=monotonic)
 
     def run(self, stopped: threading.Event) -> None:
-        """Process batches until ``stopped`` is set."""
+        """Process batches until ``stopped`` is set; first the one that the last process did not finish."""
         backoff = Backoff(min_s=_FIRST_PAUSE_S, max_s=_LONGEST_PAUSE_S)
+        while not stopped.is_set() and not self._finish_last_batch():
+            if backoff.failures == _MAX_FINISH_FAILURES:
+                log.error("the batch that was interrupted failed %d times and is given up", backoff.failures + 1)
+                self._journal.clear()
+                break
+            stopped.wait(backoff.failed())
+        backoff.succeeded()
         while not stopped.is_set():
             try:
                 self.step()
@@ -152,6 +163,22 @@ class IngestEventSourceMapping:
         fresh = self._inbox.take(most=max(self._most - len(due), 1), most_bytes=LARGEST_BATCH_BYTES)
         self._invoke_batch([*due, *(self._enqueue(arrival) for arrival in fresh)])
 
+    def _finish_last_batch(self) -> bool:
+        """Invoke ingest with the batch of the journal, if there is one; return whether nothing is left of it."""
+        try:
+            event = self._journal.left()
+            if event is None:
+                return True
+            if not has_failures(self._invoke(event)):
+                self._journal.clear()
+                return True
+            log.warning("messages of the batch that was interrupted failed; it will be retried")
+        except TransientError as error:
+            log.warning("the batch that was interrupted will be retried: %s", error)
+        except Exception as error:
+            self._faults.log(error, "finishing the batch that was interrupted failed")
+        return False
+
     def _enqueue(self, arrival: ReceivedMessage) -> _Queued:
         self._number += 1
         message = QueueMessage(
@@ -161,8 +188,11 @@ class IngestEventSourceMapping:
 
     def _invoke_batch(self, batch: Sequence[_Queued]) -> None:
         messages = [queued.message for queued in batch]
+        event = sqs_event(self._queue, messages)
         try:
-            failed = failed_ids(self._invoke(sqs_event(self._queue, messages)), messages)
+            self._journal.write(event)
+            failed = failed_ids(self._invoke(event), messages)
+            self._journal.clear()
         except TransientError as error:
             log.warning("ingest failed for %d messages, which will be retried: %s", len(batch), error)
             failed = {message.message_id for message in messages}

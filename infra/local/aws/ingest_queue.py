@@ -7,20 +7,22 @@ so those of maintenance are published to the broker under their topics, and take
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import logging
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cloud_functions.aws import AwsClients
-from cloud_functions.device_commands import IotCommandPublisher
 from infra.local.aws.earlier_reasons import EarlierReasons
 from infra.local.aws.fanout_event_source import FanoutEventSourceMapping
 from infra.local.aws.queue_file import QueueFile
 from infra.local.aws.resources import DEAD_LETTER_QUEUE, INGEST_QUEUE
 from shared.errors import VedetteError
+
+if TYPE_CHECKING:
+    from cloud_functions.device_commands import CommandPublisher
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +31,16 @@ Publish = Callable[[str, bytes], None]
 
 def run_ingest_queue(queues: QueueFile, stopped: threading.Event, reasons: EarlierReasons) -> None:
     """Forward messages until ``stopped`` is set."""
-    publisher = IotCommandPublisher(aws=AwsClients(), endpoint_url=os.environ.get("IOT_DATA_ENDPOINT"))
-    ingest_queue_mapping(queues, publisher.publish, reasons).run(stopped)
+    ingest_queue_mapping(queues, lambda topic, payload: _publisher().publish(topic, payload), reasons).run(stopped)
+
+
+@functools.cache
+def _publisher() -> CommandPublisher:
+    """Make the publisher with the first message: what it imports takes half the time of this process's start."""
+    from cloud_functions.aws import AwsClients
+    from cloud_functions.device_commands import IotCommandPublisher
+
+    return IotCommandPublisher(aws=AwsClients(), endpoint_url=os.environ.get("IOT_DATA_ENDPOINT"))
 
 
 def ingest_queue_mapping(

@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from infra.local.aws.batch_journal import BatchJournal
 from infra.local.aws.http_handler import ProgramHandler
 from infra.local.aws.ingest_event_source import Inbox, IngestEventSourceMapping, ReceivedMessage
 from infra.local.aws.lambda_function import LambdaFunction
@@ -194,7 +195,8 @@ def main() -> int:
     rule.start()
     monitor = NetworkThreadMonitor(clients=[_CLIENT_ID, _DATA_PLANE_CLIENT_ID], stopped=stopped)
     threading.Thread(target=monitor.run, name="network-monitor", daemon=True).start()
-    IngestEventSourceMapping(inbox=inbox, invoke=ingest.invoke, acknowledger=rule).run(stopped)
+    journal = BatchJournal(options.state / "ingest-batch.json")
+    IngestEventSourceMapping(inbox=inbox, invoke=ingest.invoke, acknowledger=rule, journal=journal).run(stopped)
 
     rule.stop()
     server.shutdown()

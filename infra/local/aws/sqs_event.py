@@ -57,6 +57,14 @@ def _content(body: str, attributes: str) -> str:
     return json.dumps(members, separators=(",", ":"))[1:-1]
 
 
+def has_failures(answer: bytes) -> bool:
+    """Return whether the function reports that a message failed; a malformed response means that all did."""
+    try:
+        return bool((json.loads(answer or b"null") or {}).get("batchItemFailures"))
+    except (ValueError, AttributeError):
+        return True
+
+
 def failed_ids(answer: bytes, messages: Sequence[QueueMessage]) -> set[str]:
     """Return the ids of the messages that the function reports as failed.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -80,14 +81,17 @@ class Subscribers:
         self._put(name, behaviour)
 
     def failures(self, name: str) -> dict[str, int]:
-        """Return how many of a webhook's newest deliveries have failed so far by ``error``, from the API's log."""
-        counts: dict[str, int] = {}
+        """Return how many of a webhook's deliveries have failed so far by ``error``, from the API's log."""
+        counts: Counter[str] = Counter()
+        path = f"/api/v1/webhooks/{self._webhooks[name]}/deliveries"
+        number = 1
         with self._api() as api:
-            path = f"/api/v1/webhooks/{self._webhooks[name]}/deliveries"
-            for delivery in checked(api.get(path)).json()["data"]:
-                if error := delivery.get("error"):
-                    counts[error] = counts.get(error, 0) + 1
-        return counts
+            while True:  # all pages: the newest deliveries have not been tried while the webhook pauses
+                page = checked(api.get(path, params={"page": number, "page_size": 100})).json()["data"]
+                counts.update(delivery["error"] for delivery in page if delivery.get("error"))
+                if len(page) < 100:
+                    return counts
+                number += 1
 
     def received(self) -> dict[str, dict[str, list[float]]]:
         """Return by source (``redis``, names of webhooks) and event id the Unix times of each receipt."""

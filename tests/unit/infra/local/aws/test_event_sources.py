@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from infra.local.aws.batch_journal import BatchJournal
 from infra.local.aws.fanout_event_source import FanoutEventSourceMapping
 from infra.local.aws.ingest_event_source import LARGEST_BATCH, Inbox, IngestEventSourceMapping, ReceivedMessage
 from infra.local.aws.queue_file import QueueFile
-from infra.local.aws.sqs_event import QueueMessage, failed_ids
+from infra.local.aws.sqs_event import QueueMessage, failed_ids, sqs_event
 from shared.errors import TransientError
 
 
@@ -30,8 +31,8 @@ class RecordingAcknowledger:
     def __init__(self) -> None:
         self.packet_ids: list[int] = []
 
-    def acknowledge(self, message: ReceivedMessage) -> None:
-        self.packet_ids.append(message.packet_id)
+    def acknowledge(self, arrival: ReceivedMessage) -> None:
+        self.packet_ids.append(arrival.packet_id)
 
 
 class Function:
@@ -58,8 +59,9 @@ class Function:
 class Harness:
     """A mapping with a clock that only ``steps`` advances."""
 
-    def __init__(self, behave: Callable[[list[str]], set[str]]) -> None:
+    def __init__(self, behave: Callable[[list[str]], set[str]], folder: Path) -> None:
         self.now_s = 0.0
+        self.journal = BatchJournal(folder / "batch.json")
         self.inbox = Inbox()
         self.acknowledged = RecordingAcknowledger()
         self.function = Function(behave)
@@ -67,6 +69,7 @@ class Harness:
             inbox=self.inbox,
             invoke=self.function,
             acknowledger=self.acknowledged,
+            journal=self.journal,
             monotonic=lambda: self.now_s,
             sleep=lambda _: None,
         )
@@ -81,9 +84,9 @@ def _succeed(_: list[str]) -> set[str]:
     return set()
 
 
-def test_a_batch_has_the_shape_of_an_sqs_event() -> None:
+def test_a_batch_has_the_shape_of_an_sqs_event(tmp_path: Path) -> None:
     """The record contains the topic, the exact bytes, the device as client id, and the ARN of the ingest queue."""
-    harness = Harness(_succeed)
+    harness = Harness(_succeed, tmp_path)
     harness.inbox.put(_received(7))
     harness.steps(1)
     (event,) = harness.function.events
@@ -95,9 +98,9 @@ def test_a_batch_has_the_shape_of_an_sqs_event() -> None:
     assert harness.acknowledged.packet_ids == [7]
 
 
-def test_failed_messages_are_retried_and_the_others_acknowledged() -> None:
+def test_failed_messages_are_retried_and_the_others_acknowledged(tmp_path: Path) -> None:
     """Ingest receives again only the messages that it reported as failed."""
-    harness = Harness(lambda _: {"2"} if len(harness.function.batches) < 3 else set())
+    harness = Harness(lambda _: {"2"} if len(harness.function.batches) < 3 else set(), tmp_path)
     for number in (1, 2, 3):
         harness.inbox.put(_received(number))
     harness.steps(1)
@@ -106,7 +109,7 @@ def test_failed_messages_are_retried_and_the_others_acknowledged() -> None:
     assert harness.acknowledged.packet_ids == [1, 3, 2]
 
 
-def test_a_message_that_crashes_the_function_is_isolated() -> None:
+def test_a_message_that_crashes_the_function_is_isolated(tmp_path: Path) -> None:
     """The batch is halved until the message is in a batch of its own, which is retried without limit."""
 
     def behave(payloads: list[str]) -> set[str]:
@@ -114,7 +117,7 @@ def test_a_message_that_crashes_the_function_is_isolated() -> None:
             raise TransientError("the function died")
         return set()
 
-    harness = Harness(behave)
+    harness = Harness(behave, tmp_path)
     for number in range(20):
         harness.inbox.put(_received(number))
     harness.steps(60)
@@ -122,7 +125,7 @@ def test_a_message_that_crashes_the_function_is_isolated() -> None:
     assert harness.function.batches[-1] == ["13"]
 
 
-def test_messages_of_an_outage_are_acknowledged_once_afterwards() -> None:
+def test_messages_of_an_outage_are_acknowledged_once_afterwards(tmp_path: Path) -> None:
     """While the function fails, no message is acknowledged."""
     unavailable = True
 
@@ -131,7 +134,7 @@ def test_messages_of_an_outage_are_acknowledged_once_afterwards() -> None:
             raise TransientError("the database is unavailable")
         return set()
 
-    harness = Harness(behave)
+    harness = Harness(behave, tmp_path)
     for number in range(50):
         harness.inbox.put(_received(number))
     harness.steps(5)
@@ -141,9 +144,9 @@ def test_messages_of_an_outage_are_acknowledged_once_afterwards() -> None:
     assert sorted(harness.acknowledged.packet_ids) == list(range(50))
 
 
-def test_a_failed_message_is_retried_after_a_pause() -> None:
+def test_a_failed_message_is_retried_after_a_pause(tmp_path: Path) -> None:
     """The function is not invoked again before the pause is over."""
-    harness = Harness(lambda _: {"1"})
+    harness = Harness(lambda _: {"1"}, tmp_path)
     harness.inbox.put(_received(1))
     harness.steps(1)
     harness.mapping.step(idle_s=0)
@@ -160,9 +163,9 @@ def test_batches_are_limited_in_number_and_bytes() -> None:
     assert len(inbox.take(most=10, most_bytes=1)) == 1
 
 
-def test_run_returns_when_it_is_stopped() -> None:
+def test_run_returns_when_it_is_stopped(tmp_path: Path) -> None:
     """The loop ends after the event is set."""
-    harness, stopped = Harness(_succeed), threading.Event()
+    harness, stopped = Harness(_succeed, tmp_path), threading.Event()
     loop = threading.Thread(target=harness.mapping.run, args=(stopped,))
     loop.start()
     harness.inbox.put(_received(1))
@@ -241,7 +244,9 @@ def test_fan_out_moves_a_message_to_the_dead_letter_queue_after_thirty_failures(
     queues.close()
 
 
-def test_python_an_unexpected_error_of_ingest_loses_no_message(caplog: pytest.LogCaptureFixture) -> None:
+def test_python_an_unexpected_error_of_ingest_loses_no_message(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     """The batch is retried after a pause, as after an expected error, and one traceback is logged."""
     broken = [True]
 
@@ -250,7 +255,7 @@ def test_python_an_unexpected_error_of_ingest_loses_no_message(caplog: pytest.Lo
             raise ZeroDivisionError
         return set()
 
-    harness = Harness(behave)
+    harness = Harness(behave, tmp_path)
     for number in range(1, 5):
         harness.inbox.put(_received(number))
     harness.steps(6)
@@ -261,16 +266,16 @@ def test_python_an_unexpected_error_of_ingest_loses_no_message(caplog: pytest.Lo
     assert caplog.text.count("Traceback") == 1
 
 
-def test_python_a_failed_acknowledgement_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
+def test_python_a_failed_acknowledgement_is_repeated(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """A lost connection may raise any exception. The other messages of the batch are acknowledged."""
-    harness = Harness(_succeed)
+    harness = Harness(_succeed, tmp_path)
     acknowledge, faults = harness.acknowledged.acknowledge, [2]
 
-    def fail_at_first(message: ReceivedMessage) -> None:
-        if faults and message.packet_id == faults[0]:
+    def fail_at_first(arrival: ReceivedMessage) -> None:
+        if faults and arrival.packet_id == faults[0]:
             faults.clear()
             raise RuntimeError
-        acknowledge(message)
+        acknowledge(arrival)
 
     harness.acknowledged.acknowledge = fail_at_first
     for number in range(1, 4):
@@ -331,11 +336,12 @@ def test_a_target_that_is_down_is_not_asked_for_each_new_event(tmp_path: Path) -
     assert (pauses.seconds, invocations) == ([0.2, 0.4, 0.2, 0.4], 5)
 
 
-def test_python_an_error_of_the_inbox_does_not_end_the_loop(caplog: pytest.LogCaptureFixture) -> None:
+def test_python_an_error_of_the_inbox_does_not_end_the_loop(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """After an unexpected error the loop waits and continues."""
-    harness = Harness(_succeed)
+    harness = Harness(_succeed, tmp_path)
 
-    def fail(_: float) -> None:
+    def fail(timeout_s: float) -> None:
+        del timeout_s
         raise ZeroDivisionError
 
     harness.inbox.wait = fail
@@ -343,3 +349,53 @@ def test_python_an_error_of_the_inbox_does_not_end_the_loop(caplog: pytest.LogCa
     harness.mapping.run(pauses)
     assert pauses.seconds == [0.1, 0.2, 0.4]
     assert caplog.text.count("Traceback") == 1
+
+
+class _PowerCut(BaseException):
+    """Ends the process at once."""
+
+
+def test_the_batch_that_a_power_cut_interrupted_is_processed_first(tmp_path: Path) -> None:
+    """Its events may be stored and not published, and the broker may have forgotten the messages."""
+
+    def lose_power(_: list[str]) -> set[str]:
+        raise _PowerCut
+
+    harness = Harness(lose_power, tmp_path)
+    harness.inbox.put(_received(1))
+    with pytest.raises(_PowerCut):
+        harness.steps(1)
+
+    outcomes = [{"1"}, set[str](), set[str]()]  # the database is not ready at first
+    stopped = threading.Event()
+
+    def behave(_: list[str]) -> set[str]:
+        if len(restarted.function.batches) == 3:
+            stopped.set()
+        return outcomes[len(restarted.function.batches) - 1]
+
+    restarted = Harness(behave, tmp_path)
+    restarted.inbox.put(_received(2))
+    restarted.mapping.run(stopped)
+    assert restarted.function.batches == [["1"], ["1"], ["2"]]
+    assert restarted.acknowledged.packet_ids == [2]
+    assert restarted.journal.left() is None
+
+
+def test_a_batch_that_always_fails_is_given_up_after_a_restart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would otherwise keep the others waiting for ever."""
+    pauses = Pauses(100)
+
+    def fail(payloads: list[str]) -> set[str]:
+        if len(harness.function.batches) > 20:
+            pauses.set()
+        return set(payloads)
+
+    harness = Harness(fail, tmp_path)
+    harness.journal.write(sqs_event("q", [QueueMessage(message_id="m", body=_received(1).body(), sent_at_ms=0)]))
+    harness.mapping.run(pauses)
+    assert len(pauses.seconds) == 20
+    assert "given up" in caplog.text
+    assert harness.journal.left() is None
