@@ -187,12 +187,16 @@ def _tls_context() -> ssl.SSLContext:
 
 
 def _is_read(response: http.client.HTTPResponse) -> bool:
-    """Read the body if it is short; return whether the connection can be used again. The status alone counts."""
+    """Read the body if it is short; return whether the connection can be used again. The status alone counts.
+
+    Into a buffer, because ``read`` takes a chunk of -1 bytes for everything until the end, whatever its limit.
+    """
+    buffer = bytearray(_MAX_RESPONSE_BYTES)
     try:
-        rest = response.read(_MAX_RESPONSE_BYTES)
+        length = response.readinto(buffer)
     except (OSError, http.client.HTTPException):
         return False
-    return len(rest) < _MAX_RESPONSE_BYTES and response.isclosed() and not response.will_close
+    return length < _MAX_RESPONSE_BYTES and response.isclosed() and not response.will_close
 
 
 def _shut_down(connection: http.client.HTTPConnection) -> None:
