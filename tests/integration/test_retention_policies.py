@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -20,8 +21,11 @@ from tests.support.api_calls import NOON, ApiCalls, lambda_api, store, stored_ev
 from tests.support.camera_groups import camera_fields
 from tests.support.ingest_harness import RECOUNT, open_database, rows
 from tests.support.picture_house import DAY, PictureHouse, both, new_bucket
+from tests.support.waiting import eventually
 
 LEFT = "SELECT camera_id, event_type, date_part('day', %s - timestamp)::int FROM events ORDER BY 1, 2, 3"
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
 class Retention:
@@ -273,6 +277,19 @@ def test_placing_a_hold_waits_for_a_running_deletion(retention: Retention) -> No
     retention.hold(events=[str(second)])
     listed = retention.api.get("/api/v1/retention/holds", active="true").json()
     assert (listed["meta"]["total"], listed["data"][0]["placed_by"]) == (1, "anonymous")
+
+
+def test_an_event_that_is_being_deleted_is_not_held(retention: Retention) -> None:
+    """The answer does not list an event as held that a running deletion has deleted by then."""
+    (event,) = store(retention.url, [aged(1)])
+    body = {"name": "case 7", "reason": "a court", "events": [str(event)]}
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(retention.url) as deleting:
+        assert delete_event(deleting, event).events == 1
+        placed = thread.submit(retention.api.post, "/api/v1/retention/holds", body)
+        eventually(lambda: rows(retention.url, WAITING) == [(1,)])
+        deleting.commit()
+        answer = placed.result()
+    assert (answer.status, "there is no event" in str(answer.json())) == (422, True)
 
 
 @pytest.mark.parametrize(

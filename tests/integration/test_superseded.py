@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
+import psycopg
 import pytest
 
+from cloud_functions.db.retention.holds import HeldItem, NewHold, place_hold, release_hold
 from tests.support.ingest_harness import RECOUNT, IngestHarness, open_ingest
 from tests.support.wire_events import batch, failures, wire_event
 
@@ -36,6 +39,26 @@ def test_edge_08_corrected_event_replaces_the_stored_one(ingest: IngestHarness) 
         assert failures(ingest.handle(batch([corrected(before)]))) == []
     assert times(ingest) == [WRONG, RIGHT]
     assert ingest.dead_letters.reasons() == []
+    assert ingest.rows(RECOUNT) == []
+
+
+def test_a_corrected_event_does_not_replace_one_on_hold(ingest: IngestHarness, database_url: str) -> None:
+    """The copy that is held stays as it is; the corrected one waits as a dead letter, and is stored after the release.
+
+    Otherwise a device could delete what a hold on its camera and that time protects.
+    """
+    held, free = wire_event(timestamp=WRONG), wire_event(timestamp=WRONG, camera_id="elsewhere")
+    ingest.handle(batch([held, free]))
+    with psycopg.connect(database_url) as connection:
+        item = HeldItem(None, held["camera_id"], None, datetime.fromisoformat(WRONG))
+        hold = place_hold(connection, NewHold("case 7", "a court", "ana", None, [item]))
+    ingest.handle(batch([corrected(held), corrected(free)]))
+    assert times(ingest) == [WRONG, RIGHT]
+    assert ingest.dead_letters.reasons() == ["event_id_taken"]
+    with psycopg.connect(database_url) as connection:
+        release_hold(connection, hold.hold_id, by="ana", reason="closed")
+    ingest.handle(batch([corrected(held)]))
+    assert times(ingest) == [RIGHT, RIGHT]
     assert ingest.rows(RECOUNT) == []
 
 

@@ -26,6 +26,7 @@ from cloud_functions.db.retention.holds import (
     place_hold,
     release_hold,
 )
+from cloud_functions.db.retention.protection import wait_for_deletions
 from cloud_functions.db.types import Connection
 
 router = APIRouter(prefix="/retention/holds", tags=["Retention"], route_class=StrictRoute)
@@ -67,6 +68,7 @@ async def post_hold(caller: Holder, deps: Deps, body: Annotated[HoldRequest, Bod
     record_details(name=body.name, reason=body.reason)
 
     def write(connection: Connection) -> LegalHold:
+        wait_for_deletions(connection)  # before the events are looked up: one that is being deleted is not held
         new = NewHold(body.name, body.reason, caller.name, body.expires_at, _items(connection, body))
         return place_hold(connection, new)
 

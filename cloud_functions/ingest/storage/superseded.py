@@ -3,14 +3,23 @@
 A device whose clock is set while an event is being sent does not know whether the event was received. It sends the
 event again with the same ``event_id`` and the corrected time, and lists the earlier times in
 ``superseded_timestamps``. The key of the table includes the time, so otherwise the table would hold both.
+
+A legal hold keeps the stored copy as it is, whatever its device says about its time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final, LiteralString
 
 import psycopg
+
+from cloud_functions.db.retention.protection import EVENT_NOT_HELD, lock_holds
+
+_DELETE: Final[LiteralString] = (
+    'DELETE FROM events WHERE event_id = %s::uuid AND "timestamp" = ANY(%s::timestamptz[])'  # noqa: S608 - constants
+    ' AND device_id = %s AND "timestamp" <> %s::timestamptz AND ' + EVENT_NOT_HELD
+)
 
 
 def delete_superseded(
@@ -18,11 +27,12 @@ def delete_superseded(
 ) -> None:
     """Delete the earlier copies of corrected events in the caller's transaction; triggers update the counts.
 
-    ``corrected``: event id, device id, corrected time, earlier times. Only events of the same device are deleted.
+    ``corrected``: event id, device id, corrected time, earlier times. Only events of the same device
+    that are not on hold are deleted.
     """
+    has_lock = False
     for event_id, device_id, timestamp, times in corrected:
-        connection.execute(
-            'DELETE FROM events WHERE event_id = %s::uuid AND "timestamp" = ANY(%s::timestamptz[])'
-            ' AND device_id = %s AND "timestamp" <> %s::timestamptz',
-            (event_id, list(times), device_id, timestamp),
-        )
+        if not has_lock:
+            lock_holds(connection)
+            has_lock = True
+        connection.execute(_DELETE, (event_id, list(times), device_id, timestamp))
