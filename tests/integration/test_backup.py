@@ -264,6 +264,12 @@ def test_damage_is_found(old: System, new: System, run: Run, tmp_path: Path) -> 
     (folder / "objects/snapshots/gate-01/a.jpg").write_bytes(b"bbbb")
     status, out, _ = run(old, "verify", folder)
     assert (status, "FAULT object snapshots/gate-01/a.jpg" in out) == (1, True)
+    [listed] = folder.glob("run-*/objects.jsonl.gz")
+    content = listed.read_bytes()
+    listed.write_bytes(content[:-12])
+    status, _, err = run(new, "restore", folder)
+    assert (status, "objects.jsonl.gz: its checksum is wrong" in err, new.images()) == (1, True, {})
+    listed.write_bytes(content)
     [table] = folder.glob("run-*/users.copy.gz")
     table.write_bytes(table.read_bytes()[:-1])
     assert "users.copy.gz: its checksum is wrong" in run(old, "verify", folder)[1]

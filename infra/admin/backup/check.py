@@ -47,23 +47,30 @@ def table_faults(run: Path, table: TableFile) -> Iterator[str]:
         yield f"{path}: holds {digest.rows:,} rows, and not the {table.rows:,} of the manifest"
 
 
-def object_faults(folder: Path, manifest: Manifest, *, done: Callable[[int], None]) -> Iterator[str]:
-    """Yield what is wrong with the list of objects and with the copies."""
+def list_faults(run: Path, manifest: Manifest) -> Iterator[str]:
+    """Yield what is wrong with the list of objects."""
     if not manifest.objects.file:
         return
-    path = folder / manifest.run / manifest.objects.file
-    objects = 0
+    path = run / manifest.objects.file
     try:
         if sha256_of(path) != manifest.objects.sha256:
             yield f"{path}: its checksum is wrong"
             return
-        for entry in read_list(path):
-            objects += 1
-            if entry.sha256 and not is_intact(folder / OBJECTS / entry.path, entry):
-                yield f"object {entry.key}: its copy is missing or damaged"
-            done(1)
+        objects = sum(1 for _ in read_list(path))
     except (OSError, EOFError, ValueError, TypeError) as error:
         yield f"{path} cannot be read: {error}"
         return
     if objects != manifest.objects.objects:
         yield f"{path}: holds {objects:,} objects, and not the {manifest.objects.objects:,} of the manifest"
+
+
+def object_faults(folder: Path, manifest: Manifest, *, done: Callable[[int], None]) -> Iterator[str]:
+    """Yield what is wrong with the list of objects and with the copies."""
+    faults = list(list_faults(folder / manifest.run, manifest))
+    yield from faults
+    if faults or not manifest.objects.file:
+        return
+    for entry in read_list(folder / manifest.run / manifest.objects.file):
+        if entry.sha256 and not is_intact(folder / OBJECTS / entry.path, entry):
+            yield f"object {entry.key}: its copy is missing or damaged"
+        done(1)

@@ -118,7 +118,11 @@ def read_manifest(folder: Path) -> Manifest:
     if checksum != _checksum(content):
         raise PermanentError(f"{folder / NAME} is damaged: its checksum is wrong")
     tables = [TableFile(**table) for table in content.pop("tables")]
-    return Manifest(tables=tables, objects=ObjectsPart(**content.pop("objects")), **content)
+    manifest = Manifest(tables=tables, objects=ObjectsPart(**content.pop("objects")), **content)
+    names = [manifest.run, *(table.file for table in tables), manifest.objects.file or NAME]
+    if any("/" in name or name in {"", ".", ".."} for name in names):
+        raise PermanentError(f"{folder / NAME} names a file outside of the backup")
+    return manifest
 
 
 def is_unfinished(folder: Path) -> bool:

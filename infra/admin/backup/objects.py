@@ -17,14 +17,18 @@ from cloud_functions.aws import aws_error
 from infra.admin.backup.manifest import OBJECTS, hashed_file, sha256_of
 from infra.admin.stack import Bucket
 from shared.errors import ConfigurationError
+from shared.storage_keys import CONTENT_TYPES
 
 _CHUNK_BYTES: Final = 256 * 1024
 _BATCH: Final = 200
 _THREADS: Final = 8
 _HEADERS: Final = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "Metadata")
 _LONGEST_NAME: Final = 200
+_FILES: Final = tuple(f".{extension}" for extension in CONTENT_TYPES)
+"""A name with such an end is a file, and any other is a folder. In a bucket, ``a.jpg`` and ``a.jpg/b.jpg`` may be two
+objects, and a device that stores both must not keep a backup from being made."""
 _OTHER_KEYS: Final = ".keys"
-"""Folder of the objects whose keys cannot be paths."""
+"""Folder of the objects whose keys are not paths in this sense."""
 
 
 @dataclass(slots=True)
@@ -42,10 +46,11 @@ class StoredObject:
     @property
     def path(self) -> Path:
         """Where its content is, below the folder of objects."""
-        parts = self.key.split("/")
-        if any(part in {"", ".", ".."} or "\0" in part or len(part.encode()) > _LONGEST_NAME for part in parts):
-            return Path(_OTHER_KEYS) / hashlib.sha256(self.key.encode()).hexdigest()
-        return Path(*parts) if parts[0] != _OTHER_KEYS else Path(_OTHER_KEYS) / parts[0] / parts[-1]
+        *folders, name = self.key.split("/")
+        is_path = name.endswith(_FILES) and not any(part.endswith(_FILES) for part in folders)
+        if is_path and _OTHER_KEYS not in folders and all(map(_is_name, [*folders, name])):
+            return Path(*folders, name)
+        return Path(_OTHER_KEYS) / hashlib.sha256(self.key.encode()).hexdigest()
 
 
 def list_bucket(bucket: Bucket) -> Iterator[StoredObject]:
@@ -179,6 +184,10 @@ def _is_missing(error: Exception) -> bool:
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
     return code in {"404", "NoSuchKey", "NotFound"}
+
+
+def _is_name(part: str) -> bool:
+    return part not in {"", ".", ".."} and "\0" not in part and len(part.encode()) <= _LONGEST_NAME
 
 
 def is_intact(path: Path, entry: StoredObject) -> bool:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -22,7 +23,7 @@ from cloud_functions.db.migrate import current_revision, downgrade, head_revisio
 from cloud_functions.db.sites.settings import list_keys
 from cloud_functions.plates.master_keys import FileMasterKeys, master_keys
 from cloud_functions.privacy.camera_passwords import KEY_CONTEXT
-from infra.admin.backup.check import table_faults
+from infra.admin.backup.check import list_faults, table_faults
 from infra.admin.backup.create import COPY, folder_to_read
 from infra.admin.backup.load import finish_restore, load_database, require_empty, unfinished_restore
 from infra.admin.backup.manifest import MASTER_KEY, Manifest, read_manifest
@@ -94,10 +95,16 @@ def _check_target(url: str, manifest: Manifest) -> None:
 
 
 def _check_files(options: RestoreOptions, manifest: Manifest) -> None:
-    """Check the files of the tables before anything is changed. Copies of objects are checked one by one."""
-    for table in manifest.tables:
-        for fault in table_faults(options.folder / manifest.run, table):
-            raise PermanentError(f"the backup is damaged, and nothing was changed: {fault}")
+    """Check the files of the tables and the list of objects before anything is changed.
+
+    Copies of objects are checked one by one, when they are put back.
+    """
+    run = options.folder / manifest.run
+    faults = chain.from_iterable(table_faults(run, table) for table in manifest.tables)
+    if options.bucket is not None:
+        faults = chain(faults, list_faults(run, manifest))
+    for fault in faults:
+        raise PermanentError(f"the backup is damaged, and nothing was changed: {fault}")
 
 
 def _restore_objects(options: RestoreOptions, manifest: Manifest, result: RestoreResult) -> None:
