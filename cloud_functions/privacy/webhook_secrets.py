@@ -61,10 +61,15 @@ class WebhookSecrets:
         return self._master_keys
 
 
+def sealed_webhook_secrets(connection: Connection) -> list[tuple[WrappedKey, str]]:
+    """Return the wrapped secrets that webhooks sign with, each with the context to which it is bound."""
+    return [(secret, _context(webhook_id)) for webhook_id, secret, _ in list_secrets(connection)]
+
+
 def rewrap_webhook_secrets(connection: Connection, *, old: MasterKeys, new: MasterKeys) -> int:
     """Wrap the secrets of all webhooks with the current master key; return how many there are."""
     count = 0
-    for webhook_id, secret, previous in list_secrets(connection):
+    for webhook_id, secret, previous in list_secrets(connection, lock=True):
         context = _context(webhook_id)
         again = [None if one is None else new.wrap(old.unwrap(one, context), context) for one in (secret, previous)]
         assert again[0] is not None  # noqa: S101 - every webhook has a secret

@@ -23,8 +23,10 @@ from cloud_functions.api.app import create_app
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.db.migrate import downgrade, head_revision, upgrade
 from cloud_functions.db.partitions.partitions import partition_of
+from cloud_functions.db.webhooks.changes import list_secrets, rewrap_secrets
 from cloud_functions.plates.master_keys import make_key_file
 from cloud_functions.privacy.vault import PlateVault
+from cloud_functions.privacy.webhook_secrets import WebhookSecrets
 from infra.admin.cli import main
 from infra.local.servers.aws import aws_environment
 from tests.support.api_calls import Answer, ApiCalls, FakeSnapshots, filled_path, lambda_api
@@ -104,6 +106,7 @@ def fill(system: System, folder: Path) -> TwoGroups:
     """Fill a system with an object of every kind, with pictures and with sealed plates."""
     objects = fill_two_groups(system.url)
     protect(system.url, folder, "vault")
+    seal_webhooks(system.url, folder)
     events = mixed_traffic(60)
     with open_ingest(system.url, PLATE_MASTER_KEY=setting(folder)) as ingest:
         ingest.handle(batch([event | {"site_id": "vault"} for event in events]))
@@ -112,6 +115,14 @@ def fill(system: System, folder: Path) -> TwoGroups:
     for key, image in objects.images.items():
         system.put(key, image)
     return objects
+
+
+def seal_webhooks(url: str, folder: Path) -> None:
+    """Give the webhooks secrets that the master key opens."""
+    secrets = WebhookSecrets(master_keys=keys(folder))
+    with psycopg.connect(url) as connection:
+        for webhook_id, _, _ in list_secrets(connection, lock=True):
+            rewrap_secrets(connection, webhook_id, secrets.make(webhook_id)[1], None)
 
 
 def answers(system: System, folder: Path, objects: TwoGroups) -> dict[str, Answer]:
@@ -297,7 +308,9 @@ def test_an_unfinished_backup_is_recognised(old: System, run: Run, tmp_path: Pat
 
 def test_the_master_key_is_only_included_on_demand(old: System, new: System, run: Run, tmp_path: Path) -> None:
     """A restore adds it to the key file of the new system, which keeps its own; without it, that is said."""
-    protect(old.url, tmp_path)
+    fill_two_groups(old.url)
+    protect(old.url, tmp_path, "vault")
+    seal_webhooks(old.url, tmp_path)
     other = tmp_path / "other.key"
     make_key_file(other)
     own = other.read_text()
@@ -308,7 +321,7 @@ def test_the_master_key_is_only_included_on_demand(old: System, new: System, run
     assert "WITH the master key" in out
     assert (with_key / "master.key").stat().st_mode & 0o077 == 0
     out = run(new, "restore", without, PLATE_MASTER_KEY=f"file:{other}")[1]
-    assert "MASTER KEY MISSING: 1 of 1" in out
+    assert "MASTER KEY MISSING: 3 of 3" in out
     downgrade(new.url, "base")
     out = run(new, "restore", with_key, PLATE_MASTER_KEY=f"file:{other}")[1]
     assert "were added to" in out

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import boto3
@@ -18,8 +19,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from cloud_functions.db.migrate import downgrade, head_revision
+from cloud_functions.db.webhooks.changes import create_webhook
+from cloud_functions.db.webhooks.record import WebhookFields
 from cloud_functions.plates.master_keys import make_key_file, master_keys
 from cloud_functions.privacy.camera_passwords import KEY_CONTEXT
+from cloud_functions.privacy.webhook_secrets import WebhookSecrets
 from infra.admin.cli import main
 from infra.admin.doctor.checks import CHECKS
 from infra.admin.doctor.command import diagnose
@@ -251,11 +255,23 @@ def test_keys(database_url: str, tmp_path: Path) -> None:
     assert only("master-key", variables | {"PLATE_MASTER_KEY": f"file:{right}"})[0] == "ok"
     status, text = only("master-key", variables | {"PLATE_MASTER_KEY": f"file:{wrong}"})
     assert (status, text[:46]) == ("fault", "the master key does not open passwords of came")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM camera_keys")
+        add_webhook(connection, WebhookSecrets(master_keys=master_keys(f"file:{right}")))
+    assert only("master-key", variables | {"PLATE_MASTER_KEY": f"file:{right}"})[0] == "ok"
+    status, text = only("master-key", variables | {"PLATE_MASTER_KEY": f"file:{wrong}"})
+    assert (status, text[:46]) == ("fault", "the master key does not open secrets of webhoo")
     right.chmod(0o644)
     status, text = only("key-files", variables | {"PLATE_MASTER_KEY": f"file:{right}"})
     assert (status, text) == ("fault", f"{right} with the master key can be read by other users (mode 644)")
     status, text = only("key-files", variables | {"PLATE_MASTER_KEY": f"file:{tmp_path / 'no.key'}"})
     assert "cannot be read: No such file" in text
+
+
+def add_webhook(connection: psycopg.Connection[Any], secrets: WebhookSecrets) -> None:
+    webhook_id = uuid4()
+    fields = WebhookFields(name="door", url="https://receiver.example/", filter={}, groups=None, enabled=True)
+    create_webhook(connection, webhook_id, fields, secrets.make(webhook_id)[1])
 
 
 def test_a_stopped_stack_and_its_queues(tmp_path: Path) -> None:

@@ -135,6 +135,28 @@ def test_a_webhook_loses_the_groups_that_its_owner_loses(api: ApiCalls, database
     assert [one.event["id"] for one in server.received] == [own["id"], last["id"]]
 
 
+def test_deleting_its_owner_does_not_widen_a_webhook(
+    api: ApiCalls, admin: dict[str, str], database_url: str, open_fanout: Open
+) -> None:
+    """The limit that it has through its owner becomes its own; a webhook of an owner without a limit stays as it is."""
+    groups = fill_two_groups(database_url)
+    fanout = open_fanout()
+    fanout.execute("DELETE FROM webhooks")
+    with receiving() as server:
+        for name in ("ana", "ben"):
+            add_user(database_url, name, role="admin")
+            token = api.post("/api/auth/login-json", {"username": name, "password": PASSWORD}).json()["access_token"]
+            call(api, bearer(token), "POST", name=name, url=f"{server.url}{name}")
+        fanout.execute(f"UPDATE users SET groups = ARRAY['{OWN}'] WHERE username = 'ana'")
+        add_user(database_url, "kim", role="admin")
+        for (user_id,) in fanout.execute("SELECT id FROM users WHERE username <> 'kim'"):
+            assert api.call("DELETE", f"/api/v1/users/{user_id}", headers=admin).status == 200
+        foreign = fanout.publish(camera_id=groups.foreign.camera)
+        own = fanout.publish(camera_id=groups.own.camera)
+    received = sorted((one.path[-3:], one.event["id"]) for one in server.received)
+    assert received == [("ana", own["id"]), ("ben", foreign["id"]), ("ben", own["id"])]
+
+
 def test_a_receiver_must_prove_its_name(
     api: ApiCalls, admin: dict[str, str], open_fanout: Open, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ from cloud_functions.db.users.accounts import (
 )
 from cloud_functions.db.users.password_resets import set_reset_token, use_reset_token
 from cloud_functions.db.users.refresh_tokens import revoke_user_tokens
+from cloud_functions.db.webhooks.changes import keep_limits_of_owner
 
 RESET_LIFETIME: Final = timedelta(hours=24)
 _RESET_TOKEN_BYTES: Final = 32
@@ -58,6 +59,7 @@ def remove_user(connection: Connection, principal: Principal, stored: User) -> N
     """Delete a locked user; raises the 403 or 409 Problem as ``change_user`` does."""
     require_not_more(principal, permissions_of(stored.role))
     admins = count_admins(connection)
+    keep_limits_of_owner(connection, stored.id)
     delete_user(connection, stored.id)
     _require_admin(connection, before=admins)
 

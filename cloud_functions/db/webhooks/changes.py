@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from cloud_functions.db.cameras.scope import CameraScope, limited, scope_parameters
 from cloud_functions.db.types import Connection, Row
-from cloud_functions.db.webhooks.record import MAX_WEBHOOKS, WEBHOOK_IN_SCOPE, Webhook, WebhookFields
+from cloud_functions.db.webhooks.record import EFFECTIVE_GROUPS, MAX_WEBHOOKS, WEBHOOK_IN_SCOPE, Webhook, WebhookFields
 from cloud_functions.plates.master_keys import WrappedKey
 
 _COLUMNS: Final[LiteralString] = (
@@ -42,6 +42,12 @@ UPDATE webhooks SET previous_secret = secret, previous_wrapped_by = secret_wrapp
     previous_until = now() + %(overlap)s, secret = %(secret)s, secret_wrapped_by = %(wrapped_by)s, updated_at = now()
 WHERE id = %(id)s
 """
+_SECRETS: Final[LiteralString] = (
+    "SELECT id, secret, secret_wrapped_by, previous_secret, previous_wrapped_by FROM webhooks ORDER BY id"
+)
+_KEEP_LIMITS: Final[LiteralString] = (
+    "UPDATE webhooks AS w SET groups = " + EFFECTIVE_GROUPS + " WHERE owner_id = %(user_id)s"  # noqa: S608 - constants
+)
 
 
 class WebhookNameTakenError(Exception):
@@ -103,12 +109,17 @@ def rotate_secret(connection: Connection, webhook_id: UUID, secret: WrappedKey, 
     )
 
 
-def list_secrets(connection: Connection) -> list[tuple[UUID, WrappedKey, WrappedKey | None]]:
-    """Return the wrapped secrets of all webhooks: the current one, and the one before."""
-    rows = connection.execute(
-        "SELECT id, secret, secret_wrapped_by, previous_secret, previous_wrapped_by FROM webhooks"
-        " ORDER BY id FOR UPDATE"
-    )
+def keep_limits_of_owner(connection: Connection, user_id: UUID) -> None:
+    """Give the webhooks of a user who is about to be deleted the camera groups that they have through the user now."""
+    connection.execute(_KEEP_LIMITS, {"user_id": user_id})
+
+
+def list_secrets(connection: Connection, *, lock: bool = False) -> list[tuple[UUID, WrappedKey, WrappedKey | None]]:
+    """Return the wrapped secrets of all webhooks: the current one, and the one before.
+
+    ``lock`` keeps others from changing them in this transaction.
+    """
+    rows = connection.execute(_SECRETS + (" FOR UPDATE" if lock else ""))
     return [
         (id_, WrappedKey(bytes(now), by), None if before is None else WrappedKey(bytes(before), before_by))
         for id_, now, by, before, before_by in rows

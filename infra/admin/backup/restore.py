@@ -23,6 +23,7 @@ from cloud_functions.db.migrate import current_revision, downgrade, head_revisio
 from cloud_functions.db.sites.settings import list_keys
 from cloud_functions.plates.master_keys import FileMasterKeys, master_keys
 from cloud_functions.privacy.camera_passwords import KEY_CONTEXT
+from cloud_functions.privacy.webhook_secrets import sealed_webhook_secrets
 from infra.admin.backup.check import list_faults, table_faults
 from infra.admin.backup.create import COPY, folder_to_read
 from infra.admin.backup.load import finish_restore, load_database, require_empty, unfinished_restore
@@ -176,6 +177,7 @@ def _unreadable_keys(url: str, setting: str | None) -> Iterator[str]:
         with connect_to(url, application_name="restore") as connection:
             stored = [(key.key, key.site_id) for key in list_keys(connection)]
             stored += [(key.key, KEY_CONTEXT) for key in list_camera_keys(connection)]
+            stored += sealed_webhook_secrets(connection)
     except psycopg.Error as error:
         raise database_error(error) from error
     if not stored:
@@ -189,6 +191,7 @@ def _unreadable_keys(url: str, setting: str | None) -> Iterator[str]:
     if failed:
         names = ", ".join(sorted({key.wrapped_by for key, _ in stored}))
         yield (
-            f"MASTER KEY MISSING: {failed} of {len(stored)} keys cannot be opened. The plates of protected sites and"
-            f" the passwords of cameras stay unreadable until PLATE_MASTER_KEY has the master key {names}."
+            f"MASTER KEY MISSING: {failed} of {len(stored)} keys cannot be opened. The plates of protected sites,"
+            " the passwords of cameras and the secrets of webhooks stay unreadable until PLATE_MASTER_KEY has the"
+            f" master key {names}."
         )

@@ -12,6 +12,7 @@ from cloud_functions.db.cameras.keys import list_camera_keys
 from cloud_functions.db.sites.settings import list_keys
 from cloud_functions.plates.master_keys import master_keys
 from cloud_functions.privacy.camera_passwords import KEY_CONTEXT
+from cloud_functions.privacy.webhook_secrets import sealed_webhook_secrets
 from cloud_functions.settings import (
     OBSOLETE_VARIABLES,
     DatabaseSettings,
@@ -34,7 +35,6 @@ _SETTINGS: Final[tuple[Callable[[Environment], Any], ...]] = (
     MaintenanceSettings.from_environment,
     PlateSettings.from_environment,
 )
-_WEBHOOKS: Final = "SELECT count(*) FROM webhooks"
 
 
 def variables(context: DoctorContext) -> Iterator[Finding]:
@@ -88,10 +88,8 @@ def sealed_rows(context: DoctorContext) -> Iterator[Finding]:
         # What each key seals, the key, and the context to which it is bound.
         keys = [(f"plates of site {one.site_id}", one.key, one.site_id) for one in list_keys(connection)]
         keys += [("passwords of cameras", one.key, KEY_CONTEXT) for one in list_camera_keys(connection)]
-        row = connection.execute(_WEBHOOKS).fetchone()
+        keys += [("secrets of webhooks", key, bound_to) for key, bound_to in sealed_webhook_secrets(connection)]
     sealed = list(dict.fromkeys(what for what, _, _ in keys))
-    if row is not None and row[0]:
-        sealed.append("secrets of webhooks")
     setting = context.variable("PLATE_MASTER_KEY")
     if not sealed:
         yield Finding("master-key", "ok", "nothing is sealed in the database")
@@ -106,7 +104,7 @@ def sealed_rows(context: DoctorContext) -> Iterator[Finding]:
                 master.unwrap(key, bound_to)
             except VedetteError as error:
                 closed.append(f"{what} ({error})")
-        if closed:
+        if closed := list(dict.fromkeys(closed)):
             remedy = "correct PLATE_MASTER_KEY, or restore the key file from your copy"
             yield Finding("master-key", "fault", f"the master key does not open {'; '.join(closed)}", remedy)
         else:
