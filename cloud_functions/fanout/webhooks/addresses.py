@@ -32,8 +32,12 @@ _NEVER: Final = tuple(
     )
 )
 """Not reachable by any setting."""
-_TRANSLATED: Final = tuple(ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16"))
+_TRANSLATED: Final = tuple(
+    ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::ffff:0:0:0/96")
+)
 """IPv6 networks whose addresses contain an IPv4 address, which would escape the check."""
+_NOT_PUBLIC: Final = (ipaddress.ip_network("::/96"), ipaddress.ip_network("fec0::/10"))
+"""IPv4-compatible and site-local addresses, which are deprecated: ``ipaddress`` calls them global."""
 
 
 class AddressPolicy:
@@ -55,7 +59,9 @@ class AddressPolicy:
     def allows(self, text: str) -> bool:
         """Return whether a webhook may connect to the address."""
         address = _unmapped(text)
-        return _is_possible(address) and (address.is_global or _is_in(address, self._networks))
+        return _is_possible(address) and (
+            (address.is_global and not _is_in(address, _NOT_PUBLIC)) or _is_in(address, self._networks)
+        )
 
     def allows_private(self, text: str) -> bool:
         """Return whether the address is in one of the networks of the setting, in which plain http is accepted."""
