@@ -153,7 +153,7 @@ def test_a_site_is_not_protected_if_its_key_is_unavailable(
     assert rows(database_url, "SELECT plates_protected FROM sites") == [(False,)]
     assert rows(database_url, "SELECT plate_text FROM plate_events") == [("GQ 777 ZX",)]
     assert cli("protect", SITE) == 0
-    assert "GQ" not in str(rows(database_url, "SELECT plate_text FROM plate_events"))
+    assert rows(database_url, "SELECT count(*) FROM plate_events WHERE plate_text LIKE 'GQ%'") == [(0,)]
 
 
 def test_changed_and_moved_data_is_not_decrypted(
@@ -322,7 +322,9 @@ def test_protecting_waits_for_open_transactions(database_url: str, tmp_path: Pat
         assert protecting.result() == 1
         with pytest.raises(psycopg.Error, match="protected"):
             writer.execute(insert)
-    assert "GQ" not in dump(database_url)
+    stored_values = dump(database_url)  # random tokens hold any two letters now and then
+    assert "GQ777ZX" not in stored_values
+    assert "GQ 777 ZX" not in stored_values
 
 
 def test_protecting_times_out_behind_a_long_transaction(database_url: str, tmp_path: Path) -> None:
