@@ -28,11 +28,17 @@ class Delivery(NamedTuple):
     message_id: str
     document: str
     """The flat event as JSON text, delivered unchanged. That of a replay says ``"replayed":true``."""
-    event_type: str
-    camera_id: str
     flat: Mapping[str, Any]
-    """The document, parsed."""
+    """The document, parsed. It has the texts ``event_type`` and ``camera_id``."""
     replay: Replay | None = None
+
+    @property
+    def event_type(self) -> str:
+        return self.flat["event_type"]
+
+    @property
+    def camera_id(self) -> str:
+        return self.flat["camera_id"]
 
 
 def read_deliveries(event: Mapping[str, Any]) -> tuple[list[Delivery], list[str]]:
@@ -58,14 +64,13 @@ def read_deliveries(event: Mapping[str, Any]) -> tuple[list[Delivery], list[str]
 def _read(record: Mapping[str, Any]) -> Delivery | None:
     try:
         document, flat, attributes = _content(record)
-        event_type, camera_id = flat["event_type"], flat["camera_id"]
         replay_id = attributes.get(REPLAY_ID)
         replay = None if replay_id is None else Replay(replay_id, attributes.get(WEBHOOK_ID))
+        if type(flat["event_type"]) is not str or type(flat["camera_id"]) is not str:
+            return None
     except (ContractError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if type(event_type) is not str or type(camera_id) is not str:
-        return None
-    return Delivery(record["messageId"], document, event_type, camera_id, flat, replay)
+    return Delivery(record["messageId"], document, flat, replay)
 
 
 def _content(record: Mapping[str, Any]) -> tuple[str, Any, dict[str, str]]:

@@ -53,6 +53,11 @@ class MasterKeys(Protocol):
         ...
 
 
+def rewrapped(key: WrappedKey, context: str, *, old: MasterKeys, new: MasterKeys) -> WrappedKey:
+    """Return a key that ``old`` wrapped, wrapped by ``new``; ``context``: to what it is bound. Raises as both do."""
+    return new.wrap(old.unwrap(key, context), context)
+
+
 class KmsMasterKey:
     """A symmetric key in AWS KMS. The site is the encryption context, so a key policy can grant single sites."""
 

@@ -20,7 +20,7 @@ from cloud_functions.db.cameras.keys import (
     rewrap_camera_key,
 )
 from cloud_functions.db.types import Connection
-from cloud_functions.plates.master_keys import MasterKeys
+from cloud_functions.plates.master_keys import MasterKeys, rewrapped
 from cloud_functions.plates.site_key import SiteKey, sealed_under
 from shared.errors import ConfigurationError, PermanentError
 
@@ -96,6 +96,5 @@ def rewrap_camera_keys(connection: Connection, *, old: MasterKeys, new: MasterKe
     """Wrap the keys of camera passwords with the current master key; return how many there are."""
     keys = list_camera_keys(connection)
     for stored in keys:
-        data_key = old.unwrap(stored.key, KEY_CONTEXT)
-        rewrap_camera_key(connection, stored.key_id, new.wrap(data_key, KEY_CONTEXT))
+        rewrap_camera_key(connection, stored.key_id, rewrapped(stored.key, KEY_CONTEXT, old=old, new=new))
     return len(keys)

@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 from cloud_functions.db.connect import Database
 from cloud_functions.db.plates.conversion import ConversionPosition, FullEventRow, convert_events, purge_unread_plates
 from cloud_functions.db.sites.settings import add_key, delete_keys, list_keys, rewrap_key, set_protected
-from cloud_functions.plates.master_keys import MasterKeys
+from cloud_functions.plates.master_keys import MasterKeys, rewrapped
 from cloud_functions.plates.normal_form import with_normal_form
 from cloud_functions.plates.site_key import SiteKey
 from cloud_functions.privacy.camera_passwords import rewrap_camera_keys
@@ -69,8 +69,8 @@ class Protection:
         with self._database.transaction() as connection:
             keys = list_keys(connection)
             for stored in keys:
-                data_key = old.unwrap(stored.key, stored.site_id)
-                rewrap_key(connection, stored.key_id, self._master_keys.wrap(data_key, stored.site_id))
+                again = rewrapped(stored.key, stored.site_id, old=old, new=self._master_keys)
+                rewrap_key(connection, stored.key_id, again)
             others = rewrap_camera_keys(connection, old=old, new=self._master_keys)
             others += rewrap_webhook_secrets(connection, old=old, new=self._master_keys)
         return len(keys) + others

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import threading
 from base64 import b64encode
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from cloud_functions.db.types import Connection
 from cloud_functions.db.webhooks.changes import list_secrets, rewrap_secrets
-from cloud_functions.plates.master_keys import MasterKeys, WrappedKey
+from cloud_functions.plates.master_keys import MasterKeys, WrappedKey, rewrapped
 from shared.errors import ConfigurationError
 
 KEY_CONTEXT: Final = "webhook/"
@@ -61,7 +62,7 @@ class WebhookSecrets:
         return self._master_keys
 
 
-def sealed_webhook_secrets(connection: Connection) -> list[tuple[WrappedKey, str]]:
+def wrapped_webhook_secrets(connection: Connection) -> list[tuple[WrappedKey, str]]:
     """Return the wrapped secrets that webhooks sign with, each with the context to which it is bound."""
     return [(secret, _context(webhook_id)) for webhook_id, secret, _ in list_secrets(connection)]
 
@@ -70,10 +71,8 @@ def rewrap_webhook_secrets(connection: Connection, *, old: MasterKeys, new: Mast
     """Wrap the secrets of all webhooks with the current master key; return how many there are."""
     count = 0
     for webhook_id, secret, previous in list_secrets(connection, lock=True):
-        context = _context(webhook_id)
-        again = [None if one is None else new.wrap(old.unwrap(one, context), context) for one in (secret, previous)]
-        assert again[0] is not None  # noqa: S101 - every webhook has a secret
-        rewrap_secrets(connection, webhook_id, again[0], again[1])
+        wrap_again = partial(rewrapped, context=_context(webhook_id), old=old, new=new)
+        rewrap_secrets(connection, webhook_id, wrap_again(secret), None if previous is None else wrap_again(previous))
         count += 1 + (previous is not None)
     return count
 

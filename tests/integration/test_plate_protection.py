@@ -33,7 +33,7 @@ from tests.support.protected_sites import (
     protection,
     setting,
 )
-from tests.support.waiting import eventually
+from tests.support.waiting import WAITS_FOR_ADVISORY_LOCK, eventually
 from tests.support.wire_events import NOON, batch, failures, wire_event
 
 ROWS = "SELECT * FROM events ORDER BY id"
@@ -315,8 +315,7 @@ def test_protecting_waits_for_open_transactions(database_url: str, tmp_path: Pat
     with psycopg.connect(database_url) as writer, ThreadPoolExecutor(1) as pool:
         writer.execute(insert)
         protecting = pool.submit(protect, database_url, tmp_path)
-        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        eventually(lambda: rows(database_url, waiting) == [(1,)])
+        eventually(lambda: rows(database_url, WAITS_FOR_ADVISORY_LOCK) == [(1,)])
         assert not protecting.done()
         writer.commit()
         assert protecting.result() == 1

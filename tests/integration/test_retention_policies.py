@@ -21,11 +21,9 @@ from tests.support.api_calls import NOON, ApiCalls, lambda_api, store, stored_ev
 from tests.support.camera_groups import camera_fields
 from tests.support.ingest_harness import RECOUNT, open_database, rows
 from tests.support.picture_house import DAY, PictureHouse, both, new_bucket
-from tests.support.waiting import eventually
+from tests.support.waiting import WAITS_FOR_ADVISORY_LOCK, eventually
 
 LEFT = "SELECT camera_id, event_type, date_part('day', %s - timestamp)::int FROM events ORDER BY 1, 2, 3"
-
-WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
 class Retention:
@@ -286,7 +284,7 @@ def test_an_event_that_is_being_deleted_is_not_held(retention: Retention) -> Non
     with ThreadPoolExecutor(1) as thread, psycopg.connect(retention.url) as deleting:
         assert delete_event(deleting, event).events == 1
         placed = thread.submit(retention.api.post, "/api/v1/retention/holds", body)
-        eventually(lambda: rows(retention.url, WAITING) == [(1,)])
+        eventually(lambda: rows(retention.url, WAITS_FOR_ADVISORY_LOCK) == [(1,)])
         deleting.commit()
         answer = placed.result()
     assert (answer.status, "there is no event" in str(answer.json())) == (422, True)

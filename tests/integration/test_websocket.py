@@ -179,7 +179,7 @@ def test_filters_are_those_of_the_events_api(stack: WebSocketStack) -> None:
         )
         match = plate | {"id": numbers[4], "event_id": str(uuid4()), "event_type": "plate_match"}
         document = json.dumps(match, default=str)
-        delivery = Delivery("match", document, "plate_match", "camera-1", json.loads(document))
+        delivery = Delivery("match", document, json.loads(document))
         assert stack.target.deliver([delivery, delivery]) == set()
         found = {}
         for _ in range(4):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
+
+WAITS_FOR_ADVISORY_LOCK: Final = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+"""Number of sessions of the server that wait for an advisory lock."""
 
 
 def eventually(condition: Callable[[], object], *, within_s: float = 20.0, what: str = "") -> None:

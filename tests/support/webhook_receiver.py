@@ -171,7 +171,7 @@ class WebhookFanout:
         return row | {"id": number, "timestamp": row["timestamp"].isoformat()}
 
     def delivery(self, document: dict[str, Any]) -> Delivery:
-        return Delivery(str(uuid4()), json.dumps(document), document["event_type"], document["camera_id"], document)
+        return Delivery(str(uuid4()), json.dumps(document), document)
 
     def repeat(self) -> None:
         """Do what the schedule's event does, with nothing paused and everything due."""

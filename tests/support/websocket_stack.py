@@ -101,8 +101,14 @@ class WebSocketStack:
 
     def message(self, number: int) -> Delivery:
         [(event_id, moment)] = self.execute('SELECT event_id, "timestamp" FROM events WHERE id = %s', number)
-        document = {"id": number, "event_id": str(event_id), "timestamp": moment.isoformat()}
-        return Delivery(str(uuid4()), json.dumps(document), "motion", "camera-1", document)
+        document = {
+            "id": number,
+            "event_id": str(event_id),
+            "event_type": "motion",
+            "camera_id": "camera-1",
+            "timestamp": moment.isoformat(),
+        }
+        return Delivery(str(uuid4()), json.dumps(document), document)
 
     def close_connections(self) -> None:
         """Close every connection from the server's side."""

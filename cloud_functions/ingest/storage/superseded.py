@@ -9,7 +9,7 @@ A legal hold keeps the stored copy as it is, whatever its device says about its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -23,16 +23,15 @@ _DELETE: Final[LiteralString] = (
 
 
 def delete_superseded(
-    connection: psycopg.Connection[Any], corrected: Iterable[tuple[str, str, str, tuple[str, ...]]]
+    connection: psycopg.Connection[Any], corrected: Sequence[tuple[str, str, str, tuple[str, ...]]]
 ) -> None:
     """Delete the earlier copies of corrected events in the caller's transaction; triggers update the counts.
 
     ``corrected``: event id, device id, corrected time, earlier times. Only events of the same device
     that are not on hold are deleted.
     """
-    has_lock = False
+    if not corrected:
+        return
+    lock_holds(connection)
     for event_id, device_id, timestamp, times in corrected:
-        if not has_lock:
-            lock_holds(connection)
-            has_lock = True
         connection.execute(_DELETE, (event_id, list(times), device_id, timestamp))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.admin.backup.manifest import MASTER_KEY, OBJECTS, Manifest, TableFile, read_manifest, sha256_of
-from infra.admin.backup.objects import is_intact, read_list
+from infra.admin.backup.objects import StoredObject, is_intact, read_list
 from infra.admin.backup.tables import RowDigest
 
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -47,16 +47,22 @@ def table_faults(run: Path, table: TableFile) -> Iterator[str]:
         yield f"{path}: holds {digest.rows:,} rows, and not the {table.rows:,} of the manifest"
 
 
-def list_faults(run: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield what is wrong with the list of objects."""
+def list_faults(
+    run: Path, manifest: Manifest, *, fault_of: Callable[[StoredObject], str | None] = lambda _: None
+) -> Iterator[str]:
+    """Yield what is wrong with the list of objects, and what ``fault_of`` finds wrong with an object of it."""
     if not manifest.objects.file:
         return
     path = run / manifest.objects.file
+    objects = 0
     try:
         if sha256_of(path) != manifest.objects.sha256:
             yield f"{path}: its checksum is wrong"
             return
-        objects = sum(1 for _ in read_list(path))
+        for entry in read_list(path):
+            objects += 1
+            if fault := fault_of(entry):
+                yield fault
     except (OSError, EOFError, ValueError, TypeError) as error:
         yield f"{path} cannot be read: {error}"
         return
@@ -66,11 +72,10 @@ def list_faults(run: Path, manifest: Manifest) -> Iterator[str]:
 
 def object_faults(folder: Path, manifest: Manifest, *, done: Callable[[int], None]) -> Iterator[str]:
     """Yield what is wrong with the list of objects and with the copies."""
-    faults = list(list_faults(folder / manifest.run, manifest))
-    yield from faults
-    if faults or not manifest.objects.file:
-        return
-    for entry in read_list(folder / manifest.run / manifest.objects.file):
-        if entry.sha256 and not is_intact(folder / OBJECTS / entry.path, entry):
-            yield f"object {entry.key}: its copy is missing or damaged"
+
+    def fault_of(entry: StoredObject) -> str | None:
+        is_damaged = entry.sha256 and not is_intact(folder / OBJECTS / entry.path, entry)
         done(1)
+        return f"object {entry.key}: its copy is missing or damaged" if is_damaged else None
+
+    return list_faults(folder / manifest.run, manifest, fault_of=fault_of)

@@ -17,13 +17,10 @@ from typing import Final, TextIO
 
 import psycopg
 
-from cloud_functions.db.cameras.keys import list_camera_keys
 from cloud_functions.db.connect import connect_to, database_error
 from cloud_functions.db.migrate import current_revision, downgrade, head_revision, require_no_foreign_tables, upgrade
-from cloud_functions.db.sites.settings import list_keys
 from cloud_functions.plates.master_keys import FileMasterKeys, master_keys
-from cloud_functions.privacy.camera_passwords import KEY_CONTEXT
-from cloud_functions.privacy.webhook_secrets import sealed_webhook_secrets
+from cloud_functions.privacy.wrapped_keys import list_wrapped_keys
 from infra.admin.backup.check import list_faults, table_faults
 from infra.admin.backup.create import COPY, folder_to_read
 from infra.admin.backup.load import finish_restore, load_database, require_empty, unfinished_restore
@@ -175,21 +172,19 @@ def _unreadable_keys(url: str, setting: str | None) -> Iterator[str]:
     """Say whether the deployment's master key opens what is sealed in the backup."""
     try:
         with connect_to(url, application_name="restore") as connection:
-            stored = [(key.key, key.site_id) for key in list_keys(connection)]
-            stored += [(key.key, KEY_CONTEXT) for key in list_camera_keys(connection)]
-            stored += sealed_webhook_secrets(connection)
+            stored = list_wrapped_keys(connection)
     except psycopg.Error as error:
         raise database_error(error) from error
     if not stored:
         return
     failed = 0
-    for key, context in stored:
+    for _, key, context in stored:
         try:
             master_keys(setting).unwrap(key, context)
         except VedetteError:
             failed += 1
     if failed:
-        names = ", ".join(sorted({key.wrapped_by for key, _ in stored}))
+        names = ", ".join(sorted({one.key.wrapped_by for one in stored}))
         yield (
             f"MASTER KEY MISSING: {failed} of {len(stored)} keys cannot be opened. The plates of protected sites,"
             " the passwords of cameras and the secrets of webhooks stay unreadable until PLATE_MASTER_KEY has the"

@@ -102,8 +102,7 @@ class QueueFile:
 
     def hide(self, messages: Sequence[QueueMessage], *, hidden_s: float) -> None:
         """Make messages that were taken visible again after ``hidden_s`` seconds."""
-        for message in messages:
-            self.show_after(message.receipt_handle, hidden_s=hidden_s)
+        self._show_after([int(message.receipt_handle) for message in messages], hidden_s)
 
     def delete(self, receipt_handles: Iterable[str]) -> None:
         """Delete messages; ignore handles that are not valid."""
@@ -116,18 +115,13 @@ class QueueFile:
 
     def show_after(self, receipt_handle: str, *, hidden_s: float) -> None:
         """Make one message visible after ``hidden_s`` seconds; ignore a handle that is not valid."""
-        if not _HANDLE.fullmatch(receipt_handle):
-            return
-        with self._lock:
-            receipt = self._receipts.get(int(receipt_handle))
-            if receipt is not None:
-                receipt.visible_at_s = time.monotonic() + hidden_s
-                self._changed[receipt.queue].notify_all()
+        if _HANDLE.fullmatch(receipt_handle):
+            self._show_after([int(receipt_handle)], hidden_s)
 
     def count_hidden(self, queue: str) -> int:
         """Return how many messages of the queue a reader holds."""
         with self._lock:
-            return self._hidden(queue)
+            return len(self._hidden(queue))
 
     def count(self, queue: str) -> int:
         with self._lock:
@@ -151,18 +145,30 @@ class QueueFile:
             raise
 
     def _visible(self, queue: str, most: int) -> list[_Row]:
+        hidden = self._hidden(queue)
         rows: list[_Row] = self._database.execute(
             "SELECT id, message_id, body, attributes, sent_at_ms FROM message WHERE queue = ? ORDER BY id LIMIT ?",
-            (queue, most + self._hidden(queue)),
+            (queue, most + len(hidden)),
         ).fetchall()
-        now_s = time.monotonic()
-        return [row for row in rows if row[0] not in self._receipts or self._receipts[row[0]].visible_at_s <= now_s][
-            :most
-        ]
+        return [row for row in rows if row[0] not in hidden][:most]
 
-    def _hidden(self, queue: str) -> int:
+    def _hidden(self, queue: str) -> set[int]:
+        """Return the row ids of the messages that a reader holds."""
         now_s = time.monotonic()
-        return sum(one.queue == queue and one.visible_at_s > now_s for one in self._receipts.values())
+        return {
+            number
+            for number, receipt in self._receipts.items()
+            if receipt.queue == queue and receipt.visible_at_s > now_s
+        }
+
+    def _show_after(self, numbers: Sequence[int], hidden_s: float) -> None:
+        visible_at_s = time.monotonic() + hidden_s
+        with self._lock:
+            receipts = [self._receipts[number] for number in numbers if number in self._receipts]
+            for receipt in receipts:
+                receipt.visible_at_s = visible_at_s
+            for queue in {receipt.queue for receipt in receipts}:
+                self._changed[queue].notify_all()
 
     def _receive(self, queue: str, row: _Row, visible_at_s: float) -> QueueMessage:
         number, message_id, body, attributes, sent_at_ms = row

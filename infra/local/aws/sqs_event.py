@@ -59,10 +59,7 @@ def _content(body: str, attributes: str) -> str:
 
 def has_failures(answer: bytes) -> bool:
     """Return whether the function reports that a message failed; a malformed response means that all did."""
-    try:
-        return bool((json.loads(answer or b"null") or {}).get("batchItemFailures"))
-    except (ValueError, AttributeError):
-        return True
+    return _reported_ids(answer) != set()
 
 
 def failed_ids(answer: bytes, messages: Sequence[QueueMessage]) -> set[str]:
@@ -72,9 +69,14 @@ def failed_ids(answer: bytes, messages: Sequence[QueueMessage]) -> set[str]:
     outside the batch, means that the whole batch failed.
     """
     everything = {message.message_id for message in messages}
+    failed = _reported_ids(answer)
+    return everything if failed is None or failed - everything else failed
+
+
+def _reported_ids(answer: bytes) -> set[str] | None:
+    """Return the ids in a function's response; None if it is malformed."""
     try:
         response = json.loads(answer or b"null") or {}
-        failed = {str(item["itemIdentifier"]) for item in response.get("batchItemFailures") or ()}
+        return {str(item["itemIdentifier"]) for item in response.get("batchItemFailures") or ()}
     except (ValueError, TypeError, KeyError, AttributeError):
-        return everything
-    return everything if failed - everything else failed
+        return None

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_functions.aws import AwsClients
-from cloud_functions.db.cameras.keys import list_camera_keys
-from cloud_functions.db.sites.settings import list_keys
 from cloud_functions.plates.master_keys import master_keys
-from cloud_functions.privacy.camera_passwords import KEY_CONTEXT
-from cloud_functions.privacy.webhook_secrets import sealed_webhook_secrets
+from cloud_functions.privacy.wrapped_keys import list_wrapped_keys
 from cloud_functions.settings import (
     OBSOLETE_VARIABLES,
     DatabaseSettings,
@@ -85,11 +82,8 @@ def key_files(context: DoctorContext) -> Iterator[Finding]:
 def sealed_rows(context: DoctorContext) -> Iterator[Finding]:
     """Whether the master key is set and opens the keys of what is sealed in the database."""
     with context.connection() as connection:
-        # What each key seals, the key, and the context to which it is bound.
-        keys = [(f"plates of site {one.site_id}", one.key, one.site_id) for one in list_keys(connection)]
-        keys += [("passwords of cameras", one.key, KEY_CONTEXT) for one in list_camera_keys(connection)]
-        keys += [("secrets of webhooks", key, bound_to) for key, bound_to in sealed_webhook_secrets(connection)]
-    sealed = list(dict.fromkeys(what for what, _, _ in keys))
+        keys = list_wrapped_keys(connection)
+    sealed = list(dict.fromkeys(one.seals for one in keys))
     setting = context.variable("PLATE_MASTER_KEY")
     if not sealed:
         yield Finding("master-key", "ok", "nothing is sealed in the database")
@@ -98,13 +92,13 @@ def sealed_rows(context: DoctorContext) -> Iterator[Finding]:
         yield Finding("master-key", "fault", text, "set it to the key with which they were sealed")
     else:
         master = master_keys(setting, aws=AwsClients(region=context.variable("AWS_REGION")))
-        closed: list[str] = []
-        for what, key, bound_to in keys:
+        closed: dict[str, None] = {}  # each once, in order
+        for one in keys:
             try:
-                master.unwrap(key, bound_to)
+                master.unwrap(one.key, one.context)
             except VedetteError as error:
-                closed.append(f"{what} ({error})")
-        if closed := list(dict.fromkeys(closed)):
+                closed[f"{one.seals} ({error})"] = None
+        if closed:
             remedy = "correct PLATE_MASTER_KEY, or restore the key file from your copy"
             yield Finding("master-key", "fault", f"the master key does not open {'; '.join(closed)}", remedy)
         else:
