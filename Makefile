@@ -14,7 +14,8 @@ STATIC := cloud_functions/api/static
 # Offline: the dashboard and its tests import nothing but each other and what deno contains.
 DENO := DENO_DIR=$(VENV)/.deno DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
 JOBS ?= 3
-PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+# CI runs a failed test once more, and prints both results (tests/conftest.py).
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup$(if $(CI), --reruns 1)
 
 .PHONY: help setup demo test coverage test-all test-one check lint types walls format fuzz bench bench-anpr bench-delivery schemas lock clean
 
