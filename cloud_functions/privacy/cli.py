@@ -22,6 +22,7 @@ from cloud_functions.privacy.renormalization import renormalize
 from cloud_functions.privacy.sealing import open_dead_letter
 from cloud_functions.privacy.vault import PlateVault
 from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings
+from shared.command_line import run_command
 from shared.errors import ConfigurationError, VedetteError
 from shared.ids import require_segment
 
@@ -33,13 +34,9 @@ def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str]
     options = _parser().parse_args(arguments)
     tools = Tools(Environment(variables))
     try:
-        _COMMANDS[options.command](options, tools)
-    except VedetteError as error:
-        sys.stderr.write(f"vedette-plates: {error}\n")
-        return 1
+        return run_command("vedette-plates", lambda: _COMMANDS[options.command](options, tools))
     finally:
         tools.close()
-    return 0
 
 
 class Tools:

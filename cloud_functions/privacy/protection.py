@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 
 from cloud_functions.db.connect import Database
 from cloud_functions.db.plates.conversion import ConversionPosition, FullEventRow, convert_events, purge_unread_plates
+from cloud_functions.db.retention.protection import holds_of_plates, lock_holds
 from cloud_functions.db.sites.settings import add_key, delete_keys, list_keys, rewrap_key, set_protected
 from cloud_functions.plates.master_keys import MasterKeys, rewrapped
 from cloud_functions.plates.normal_form import with_normal_form
@@ -78,9 +79,15 @@ class Protection:
     def destroy(self, site_id: str) -> int:
         """Delete the site's keys and return how many; its stored plates can never be read again.
 
-        A site that stays protected gets a new key for its future plates.
+        A site that stays protected gets a new key for its future plates. Raises ConfigurationError if a legal hold
+        protects plate reads of the site.
         """
         with self._database.transaction() as connection:
+            lock_holds(connection)
+            if holds := holds_of_plates(connection, site_id):
+                raise ConfigurationError(
+                    f"plate reads of site {site_id} are on legal hold: {', '.join(holds)}; nothing was destroyed"
+                )
             self._vault.refresh(connection)
             deleted = delete_keys(connection, site_id)
             if self._vault.protects(site_id):

@@ -23,7 +23,8 @@ from infra.admin.database import database_url
 from infra.admin.dead_letters import cli as dead_letters
 from infra.admin.doctor.command import add_doctor
 from infra.admin.migrations import add_migrate
-from shared.errors import ConfigurationError, PermanentError, VedetteError
+from shared.command_line import discard_output, run_command
+from shared.errors import ConfigurationError, PermanentError
 
 Options = argparse.Namespace
 _MAX_KEY_DAYS: Final = 3650
@@ -33,24 +34,21 @@ def main(arguments: Sequence[str] | None = None, *, variables: Mapping[str, str]
     """Run one command and return its exit status; expected errors are printed as one line on stderr."""
     options = build_parser().parse_args(arguments)
     options.variables = variables
+    return run_command("vedette-admin", lambda: _run(options, os.environ if variables is None else variables))
+
+
+def _run(options: Options, variables: Mapping[str, str]) -> int | None:
     command: Callable[[Options, str], int | None] = options.run
+    _require_output()
     try:
-        _require_output()
-        status = command(options, _database(options, os.environ if variables is None else variables))
+        status = command(options, _database(options, variables))
         sys.stdout.flush()
-    except VedetteError as error:
-        sys.stderr.write(f"vedette-admin: {error}\n")
-        return 2 if isinstance(error, ConfigurationError) else 1
-    except KeyboardInterrupt:
-        sys.stderr.write("vedette-admin: stopped\n")
-        return 130
+    except BrokenPipeError:
+        raise
     except OSError as error:  # the commands translate all others
-        if not isinstance(error, BrokenPipeError):
-            sys.stderr.write(f"vedette-admin: cannot write the output: {error.strerror}\n")
-        # Without this, Python reports the error again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return status or 0
+        discard_output()
+        raise PermanentError(f"cannot write the output: {error.strerror}") from None
+    return status
 
 
 def _database(options: Options, variables: Mapping[str, str]) -> str:

@@ -31,7 +31,8 @@ from infra.local.processes.stack_options import (
 )
 from infra.local.processes.state_folder import DEFAULT_STATE, StateFolder
 from infra.local.status import read_status, show_status
-from shared.errors import ConfigurationError, TransientError, VedetteError
+from shared.command_line import run_command
+from shared.errors import ConfigurationError, TransientError
 
 _UP_TIMEOUT_S = 90.0
 _DOWN_TIMEOUT_S = 30.0
@@ -41,16 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; expected errors are printed as one line on stderr."""
     options = build_parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
-    try:
-        return command(options)
-    except VedetteError as error:
-        sys.stderr.write(f"vedette-local: {error}\n")
-        return 2 if isinstance(error, ConfigurationError) else 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return run_command("vedette-local", lambda: command(options))
 
 
 def build_parser() -> argparse.ArgumentParser:

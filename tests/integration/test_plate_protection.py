@@ -8,18 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.migrate import downgrade, upgrade
+from cloud_functions.db.retention.holds import HeldItem, NewHold, place_hold, release_hold
 from cloud_functions.maintenance.handler import build_maintenance
 from cloud_functions.plates.master_keys import KmsMasterKey, make_key_file
 from cloud_functions.privacy.cli import main
 from cloud_functions.privacy.protection import Protection
 from shared.clock import ManualClock, format_utc
-from shared.errors import TransientError
+from shared.errors import ConfigurationError, TransientError
 from tests.support.ingest_harness import RECOUNT, open_database, rows
 from tests.support.plate_reads import PLATE_RECOUNT, plate_read
 from tests.support.protected_sites import (
@@ -104,6 +106,36 @@ def test_plates_sealed_with_a_destroyed_key_are_unreadable(database_url: str, tm
     assert rows(database_url, "SELECT * FROM site_keys") == []
 
 
+@pytest.mark.parametrize("hold_of", ["event", "camera", "everything"])
+def test_keys_of_held_plates_are_not_destroyed(database_url: str, tmp_path: Path, hold_of: str) -> None:
+    """A hold on the read, its camera or everything keeps the keys; one on another day, camera or type does not."""
+    protect(database_url, tmp_path)
+    stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
+    [(event_id, camera_id, at)] = rows(database_url, 'SELECT event_id, camera_id, "timestamp" FROM events')
+    day = timedelta(days=1)
+    unrelated = [
+        HeldItem(None, "another-camera", None, None),
+        HeldItem(None, camera_id, at + day, None),
+        HeldItem(None, None, None, at - day),
+        HeldItem(uuid4(), None, None, None),
+    ]
+    held = {
+        "event": HeldItem(event_id, None, None, None),
+        "camera": HeldItem(None, camera_id, at, at),
+        "everything": HeldItem(None, None, None, None),
+    }[hold_of]
+    with psycopg.connect(database_url) as connection:
+        place_hold(connection, NewHold("unrelated", "a test", "admin", None, unrelated))
+        hold_id = place_hold(connection, NewHold("case 12", "a test", "admin", None, [held])).hold_id
+    with protection(database_url, tmp_path) as one:
+        with pytest.raises(ConfigurationError, match=f"site {SITE} are on legal hold: case 12; nothing was destroyed"):
+            one.destroy(SITE)
+        assert texts(database_url, tmp_path) == ["GQ 777 ZX"]
+        with psycopg.connect(database_url) as connection:
+            release_hold(connection, hold_id, by="admin", reason=None)
+        assert one.destroy(SITE) == 1
+
+
 def test_reads_are_found_after_a_new_data_key(database_url: str, tmp_path: Path) -> None:
     """A search uses the tokens of all keys of the site."""
     protect(database_url, tmp_path)
@@ -149,7 +181,7 @@ def test_a_site_is_not_protected_if_its_key_is_unavailable(
     stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
     other = tmp_path / "other.key"
     make_key_file(other)
-    assert cli("protect", SITE, PLATE_MASTER_KEY=f"file:{other}") == 1
+    assert cli("protect", SITE, PLATE_MASTER_KEY=f"file:{other}") == 2
     assert rows(database_url, "SELECT plates_protected FROM sites") == [(False,)]
     assert rows(database_url, "SELECT plate_text FROM plate_events") == [("GQ 777 ZX",)]
     assert cli("protect", SITE) == 0
@@ -249,20 +281,20 @@ def test_the_command_line_manages_keys_and_sites(
     assert main(["key", "new", str(path)]) == 0
     assert path.stat().st_mode & 0o777 == 0o600
     assert main(["key", "add", str(path)]) == 0
-    assert main(["key", "new", str(path)]) == 1
+    assert main(["key", "new", str(path)]) == 2
     assert cli("status") == 0
     stored(database_url, tmp_path, plate_read("GQ 777 ZX"))
     assert cli("protect", SITE) == 0
     assert cli("retention", SITE, "--plates", "30") == 0
-    assert cli("retention", "yard", "--events", "0") == 1
+    assert cli("retention", "yard", "--events", "0") == 2
     assert cli("renew", SITE) == 0
     assert cli("rotate", "--from", setting(tmp_path), PLATE_MASTER_KEY=f"file:{path}") == 0
     assert cli("rotate", PLATE_MASTER_KEY=f"file:{path}") == 0
     assert cli("status") == 0
     assert cli("unprotect", SITE, PLATE_MASTER_KEY=f"file:{path}") == 0
-    assert cli("destroy", SITE) == 1
+    assert cli("destroy", SITE) == 2
     assert cli("destroy", SITE, "--yes") == 0
-    assert cli("protect", SITE, PLATE_MASTER_KEY="") == 1
+    assert cli("protect", SITE, PLATE_MASTER_KEY="") == 2
     out, err = capsys.readouterr()
     assert "1 stored reads were sealed" in out
     assert "hq: plates protected; keeps plates for 30 days, events for the deployment's default" in out

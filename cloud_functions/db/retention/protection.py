@@ -54,6 +54,19 @@ SELECT EXISTS (
     WHERE events."timestamp" >= %(start)s AND events."timestamp" < %(end)s
 )
 """
+# By day, from the counts: the events of a hold without an end may be millions.
+_HOLDS_PLATES: Final = """
+SELECT DISTINCT hold.name FROM active_holds AS hold
+WHERE EXISTS (
+    SELECT FROM events WHERE events.event_id = hold.event_id AND site_id = %(site_id)s AND event_type = 'anpr')
+  OR (hold.event_id IS NULL AND EXISTS (
+    SELECT FROM event_counts_daily AS c
+    WHERE c.site_id = %(site_id)s AND c.event_type = 'anpr' AND c.events > 0
+      AND (hold.camera_id IS NULL OR c.camera_id = hold.camera_id)
+      AND (hold.starts_at IS NULL OR c.day > hold.starts_at - interval '1 day')
+      AND (hold.ends_at IS NULL OR c.day <= hold.ends_at)))
+ORDER BY 1
+"""
 
 
 def lock_holds(connection: Connection) -> None:
@@ -96,3 +109,8 @@ def month_is_held(connection: Connection, *, start: datetime, end: datetime) -> 
     """Return whether a hold protects an event of the month, or may do so: a camera's events are not searched."""
     row = connection.execute(_HOLDS_MONTH, {"start": start, "end": end}).fetchone()
     return row is not None and row[0]
+
+
+def holds_of_plates(connection: Connection, site_id: str) -> list[str]:
+    """Return the names of the active holds that protect plate reads of a site, sorted; a day counts as a whole."""
+    return [name for (name,) in connection.execute(_HOLDS_PLATES, {"site_id": site_id})]
