@@ -196,15 +196,26 @@ def connector(settings: DatabaseSettings, *, aws: AwsClients | None = None) -> C
 
     Fetching it on each call supports the rotation of secrets; connections are few and long-lived.
     """
+    if settings.url is None and aws is None:
+        from cloud_functions.aws import AwsClients
+
+        aws = AwsClients()  # one, whose clients serve every call
+    return lambda: _connect(connection_string(settings, aws=aws), settings)
+
+
+def connection_string(settings: DatabaseSettings, *, aws: AwsClients | None = None) -> str:
+    """Return the connection string, with the secret or token of the moment.
+
+    Raises:
+        TransientError, PermanentError: the secret cannot be read, or no token be made.
+        ConfigurationError: the secret has another form.
+    """
     if settings.url is not None:
-        url = settings.url
-        return lambda: _connect(url, settings)
+        return settings.url
     from cloud_functions.aws import AwsClients
 
     clients = aws or AwsClients()
-    if settings.secret_arn is not None:
-        return lambda: _connect(_from_secret(settings, clients), settings)
-    return lambda: _connect(_with_token(settings, clients), settings)
+    return _from_secret(settings, clients) if settings.secret_arn is not None else _with_token(settings, clients)
 
 
 def _connect(conninfo: str, settings: DatabaseSettings) -> psycopg.Connection[Any]:

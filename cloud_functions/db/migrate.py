@@ -24,8 +24,8 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from cloud_functions.db.connect import connect_to, database_error
-from cloud_functions.db.migration_lock import MigrationLockedError, describe_blockers
-from shared.errors import ConfigurationError, TransientError, VedetteError
+from cloud_functions.db.migration_lock import STATEMENT_TIMEOUT_S, MigrationLockedError, describe_blockers
+from shared.errors import ConfigurationError, PermanentError, TransientError, VedetteError
 from shared.redact import redact
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -41,6 +41,17 @@ _FOREIGN_TABLES_REMEDY: Final = (
 )
 
 
+class NewerSchemaError(ConfigurationError):
+    """A newer release has migrated the database to ``revision``, which this release does not know."""
+
+    def __init__(self, revision: str, *, newest: str) -> None:
+        super().__init__(
+            f"the database is at revision {revision}, which this release does not know (its newest is {newest}):"
+            " a newer release has migrated it; install that release, or restore an earlier backup"
+        )
+        self.revision = revision
+
+
 class MigrationStep(NamedTuple):
     """One migration, and what it adds to the schema."""
 
@@ -53,7 +64,9 @@ class MigrationStep(NamedTuple):
     """Table and name of each column that it adds to a table."""
 
 
-def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None:
+def upgrade(
+    url: str, revision: str = "head", *, wait_s: float = WAIT_S, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+) -> None:
     """Upgrade the database at ``url`` to ``revision``; do nothing if it is at that revision already.
 
     Each migration runs in its own transaction. One that cannot get a lock within 0.25 s is rolled back and retried for
@@ -61,6 +74,7 @@ def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None
 
     Raises:
         TransientError: the database cannot be reached, or a lock was held for too long (the text names the session).
+        PermanentError: a statement of a migration took longer than ``statement_timeout_s``; it was rolled back.
         ConfigurationError: the database is of a newer release or another application, or a privilege is missing.
     """
     with _plain_errors():
@@ -68,7 +82,7 @@ def upgrade(url: str, revision: str = "head", *, wait_s: float = WAIT_S) -> None
         current = require_no_foreign_tables(url)
         for step in known[_position(known, current) : _position(known, _resolve(revision))]:
             try:
-                _run(command.upgrade, url, step, wait_s=wait_s)
+                _run(command.upgrade, _config(url, statement_timeout_s=statement_timeout_s), step, wait_s=wait_s)
             except CommandError:
                 # Between two steps, or when a migration commits in between (0008), another process may finish first.
                 if _position(known, current_revision(url)) < _position(known, step):
@@ -86,7 +100,7 @@ def downgrade(url: str, revision: str, *, wait_s: float = WAIT_S) -> None:
         first, last = _position(known, _resolve(revision)), _position(known, current)
         for position in range(last - 1, first - 1, -1):
             try:
-                _run(command.downgrade, url, known[position - 1] if position else "base", wait_s=wait_s)
+                _run(command.downgrade, _config(url), known[position - 1] if position else "base", wait_s=wait_s)
             except CommandError:
                 # Between two steps another process may have downgraded the database further.
                 if _position(known, current_revision(url)) > position:
@@ -114,14 +128,15 @@ def head_revision() -> str:
     return head
 
 
-def pending_steps(url: str) -> list[MigrationStep]:
-    """Return the migrations that ``upgrade`` would run, in their order.
+def pending_steps(url: str, revision: str = "head") -> list[MigrationStep]:
+    """Return the migrations that ``upgrade`` to ``revision`` would run, in their order.
 
     Raises: as ``upgrade``, if the database cannot be reached or is not one of this or an earlier release.
     """
     with _plain_errors():
         known = _revisions()
-        return [_step(revision) for revision in known[_position(known, _known_revision(url, known)) :]]
+        first, last = _position(known, _known_revision(url, known)), _position(known, _resolve(revision))
+        return [_step(one) for one in known[first:last]]
 
 
 def steps_above(url: str, revision: str) -> list[MigrationStep]:
@@ -151,10 +166,11 @@ def require_no_foreign_tables(url: str) -> str | None:
             )
 
 
-def _config(url: str) -> Config:
+def _config(url: str, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["database_url"] = url  # an attribute, not an option: nothing prints it
+    config.attributes["statement_timeout_s"] = statement_timeout_s
     return config
 
 
@@ -188,10 +204,7 @@ def _known_revision(url: str, known: list[str]) -> str | None:
             f"the database is at revision {current[:100]} of another application's migrations; {_FOREIGN_TABLES_REMEDY}"
         )
     if current is not None and current not in known:
-        raise ConfigurationError(
-            f"the database is at revision {current}, which this release does not know (its newest is {known[-1]}):"
-            " a newer release has migrated it; install that release, or restore an earlier backup"
-        )
+        raise NewerSchemaError(current, newest=known[-1])
     return current
 
 
@@ -213,26 +226,37 @@ def _existing(url: str, names: list[str]) -> list[str]:
         return [name for (name,) in found]
 
 
-def _run(step: Callable[[Config, str], None], url: str, revision: str, *, wait_s: float) -> None:
+def _run(step: Callable[[Config, str], None], config: Config, revision: str, *, wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
     pause_s = 0.1
     while True:
         try:
-            step(_config(url), revision)
+            step(config, revision)
         except (MigrationLockedError, DBAPIError, psycopg.Error) as error:
+            if isinstance(_cause(error), psycopg.errors.QueryCanceled):
+                raise PermanentError(
+                    f"a statement of migration {revision} did not finish within"
+                    f" {config.attributes['statement_timeout_s']:.0f} s; the migration was rolled back. Run it with"
+                    " `vedette-admin migrate up`, which allows an hour, on a machine that reaches the database"
+                ) from error
             if not _is_locked(error):
                 raise
             if time.monotonic() + pause_s > deadline:
-                raise TransientError(_timeout_message(error, url, wait_s)) from error
+                raise TransientError(_timeout_message(error, config.attributes["database_url"], wait_s)) from error
         else:
             return
         time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, so that two processes do not collide repeatedly
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
+def _cause(error: Exception) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
 def _is_locked(error: Exception) -> bool:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(cause, MigrationLockedError | psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
+    return isinstance(
+        _cause(error), MigrationLockedError | psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected
+    )
 
 
 def _timeout_message(error: Exception, url: str, wait_s: float) -> str:

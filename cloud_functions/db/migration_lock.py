@@ -37,7 +37,7 @@ class MigrationLockedError(TransientError):
     """Another session holds the migration lock."""
 
 
-def begin_migration(connection: Connection | None) -> None:
+def begin_migration(connection: Connection | None, *, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> None:
     """Take the migration lock in the connection's transaction and set its time limits.
 
     Raises:
@@ -45,7 +45,7 @@ def begin_migration(connection: Connection | None) -> None:
     """
     assert connection is not None  # noqa: S101 - Alembic is never run offline here
     connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
-    connection.execute("SELECT set_config('statement_timeout', %s, true)", [f"{STATEMENT_TIMEOUT_S}s"])
+    connection.execute("SELECT set_config('statement_timeout', %s, true)", [f"{statement_timeout_s * 1000:.0f}ms"])
     connection.execute("SELECT set_config('idle_in_transaction_session_timeout', '60s', true)")
     row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [MIGRATION_LOCK]).fetchone()
     if row is None or not row[0]:

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -38,15 +39,15 @@ def build(name: str, folder: Path, *, from_environment: bool = False) -> None:
         interpreter = _interpreter()
         _download(code, folder)
     for part in code.parts:
-        _copy(ROOT / part, folder / part)
+        _copy(ROOT / part, folder / part, left_out=code.left_out)
     _prune(folder)
     _compile(folder, interpreter)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, *, left_out: Sequence[str] = LEFT_OUT) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*left_out))
     else:
         shutil.copy2(source, target)
 

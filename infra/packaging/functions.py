@@ -37,7 +37,8 @@ LEFT_OUT: Final = (
     "api_types.d.ts",
     "problem_types.py",
 )
-"""Not needed by any function: migrations run from a workstation, uvicorn and the Kafka consumer on a server."""
+"""Not needed by functions that handle requests: migrations have a function of their own, uvicorn and the Kafka consumer
+run on a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,13 @@ class FunctionCode:
     handler: str
     requirements: str
     parts: tuple[str, ...]
+    keeps: tuple[str, ...] = ()
+    """Names of ``LEFT_OUT`` that this function needs."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The names of files and folders that are not in this function's artefact."""
+        return tuple(name for name in LEFT_OUT if name not in self.keeps)
 
     @property
     def entry_point(self) -> str:
@@ -55,6 +63,12 @@ class FunctionCode:
 
 
 FUNCTIONS: Final = {
+    "migration": FunctionCode(
+        handler="cloud_functions.migration.handler",
+        requirements="requirements/lambda-migration.txt",
+        parts=(*_WITH_DATABASE, "cloud_functions/migration"),
+        keeps=("migrations", "migrate.py"),
+    ),
     "ingest": FunctionCode(
         handler="cloud_functions.ingest.handler",
         requirements="requirements/lambda-ingest.txt",

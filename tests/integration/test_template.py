@@ -15,6 +15,7 @@ import pytest
 from cfnlint.decode import cfn_yaml
 
 from cloud_functions.api.http.middleware import cors
+from cloud_functions.db.migrate import head_revision
 from cloud_functions.fanout.targets import TARGETS
 from infra.packaging.functions import FUNCTIONS, PLATFORM, PYTHON_VERSION
 from shared.topics import EVENTS_FILTER, HEARTBEAT_FILTER, REPLIES_FILTER, STATUS_FILTER, DeviceTopics
@@ -174,6 +175,25 @@ def test_each_function_agrees_with_the_packaging_table(template: dict[str, Any])
     assert common["Runtime"] == f"python{PYTHON_VERSION}"
     assert common["Architectures"] == ["arm64"]
     assert PLATFORM.startswith("aarch64-")
+
+
+def test_the_schema_comes_before_the_code(template: dict[str, Any]) -> None:
+    """The custom resource requires the newest revision, and every function that uses the database waits for it."""
+    schema = template["Resources"]["Schema"]
+    assert schema["Properties"]["Revision"] == head_revision()
+    assert schema["Properties"]["ServiceToken"] == {"Fn::GetAtt": ["MigrationFunction", "Arn"]}
+    timeout_s = template["Resources"]["MigrationFunction"]["Properties"]["Timeout"]
+    attempts = 1 + template["Resources"]["MigrationFunction"]["Properties"]["EventInvokeConfig"]["MaximumRetryAttempts"]
+    assert schema["Properties"]["ServiceTimeout"] >= timeout_s * attempts
+    waiting = {
+        name: resource.get("DependsOn")
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+        and "secretsmanager" in str(resource["Properties"].get("Policies"))
+    }
+    assert waiting.pop("MigrationFunction") is None
+    assert len(waiting) == len(FUNCTIONS) - 2  # without migration, and fan-out to Redis, which has no database
+    assert set(waiting.values()) == {"Schema"}
 
 
 def _built_by_make(logical_id: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cloud_functions.api.http.docs_pages import packaged_assets
+from cloud_functions.db.migrate import head_revision
 from infra.packaging import build as building
 from infra.packaging.build import build, main
 from infra.packaging.functions import FUNCTIONS, FunctionCode, function_code
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # The API's lock contains fastapi-offline, which an older environment lacks.
 BUILDABLE = [name for name in FUNCTIONS if name != "api" or packaged_assets() is not None]
 FOREIGN = {
+    "migration": ["fastapi", "redis", "mangum", "cryptography"],
     "ingest": ["fastapi", "redis", "mangum"],
     "fanout": ["psycopg", "fastapi", "mangum"],
     "webhooks": ["fastapi", "redis", "mangum"],
@@ -42,6 +44,9 @@ NEVER = [
     "bin",
 ]
 
+MIGRATING = {"migration": {"alembic", "sqlalchemy"}}
+"""The one function with the migrations, and the libraries that only they need."""
+
 
 @pytest.mark.parametrize("name", BUILDABLE)
 def test_an_artefact_contains_exactly_what_its_handler_needs(name: str, tmp_path: Path) -> None:
@@ -57,7 +62,7 @@ def test_an_artefact_contains_exactly_what_its_handler_needs(name: str, tmp_path
     done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     present = {path.name.split("-")[0] for path in folder.iterdir()}
-    assert not present & {*NEVER, *FOREIGN[name]}
+    assert not present & {*NEVER, *FOREIGN[name]} - MIGRATING.get(name, set())
     assert {path.name for path in (folder / "cloud_functions").iterdir() if path.is_dir()} <= {
         "__pycache__",
         "db",
@@ -66,11 +71,26 @@ def test_an_artefact_contains_exactly_what_its_handler_needs(name: str, tmp_path
         "privacy",
         FUNCTIONS[name].handler.split(".")[1],
     }
-    assert not (folder / "cloud_functions/db/migrations").exists()
+    assert (folder / "cloud_functions/db/migrations").exists() == (name in MIGRATING)
     assert not (folder / "cloud_functions/ingest/kafka").exists()
     sources = [path for path in folder.rglob("*.py") if "__pycache__" not in path.parts]
     assert len(list(folder.rglob("*.pyc"))) >= len(sources)
     assert list(folder.rglob("*.pyi")) == []
+
+
+def test_the_migrations_run_from_their_artefact(tmp_path: Path, empty_url: str) -> None:
+    """It contains every revision, and every module that they import."""
+    build("migration", tmp_path, from_environment=True)
+    script = (
+        f"import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"from cloud_functions.migration.handler import build_migration\n"
+        f"migration = build_migration({{'DATABASE_URL': sys.argv[1]}})\n"
+        f"print(migration.handle({{}}, remaining_s=lambda: 900.0)['revision'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script, empty_url], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == (f"{head_revision()}\n", 0), done.stderr
 
 
 def test_the_locks_agree_with_the_cloud_lock() -> None:
@@ -103,7 +123,7 @@ def test_an_environment_that_differs_from_the_lock_is_an_error(tmp_path: Path, m
 
 def test_an_unknown_function_lists_the_known_ones() -> None:
     """The error lists the choices."""
-    with pytest.raises(ConfigurationError, match="ingest, fanout, webhooks, websocket, api, maintenance"):
+    with pytest.raises(ConfigurationError, match="migration, ingest, fanout, webhooks, websocket, api, maintenance"):
         function_code("nothing")
 
 

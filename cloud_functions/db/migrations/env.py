@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from cloud_functions.db.connect import connect_to, database_error
 from cloud_functions.db.migrate import require_no_foreign_tables
-from cloud_functions.db.migration_lock import begin_migration
+from cloud_functions.db.migration_lock import STATEMENT_TIMEOUT_S, begin_migration
 from shared.errors import ConfigurationError, VedetteError
 
 
@@ -34,7 +34,10 @@ def run() -> None:
     with engine.connect() as connection:
         context.configure(connection=connection)
         with context.begin_transaction():
-            begin_migration(connection.connection.driver_connection)
+            begin_migration(
+                connection.connection.driver_connection,
+                statement_timeout_s=context.config.attributes.get("statement_timeout_s", STATEMENT_TIMEOUT_S),
+            )
             context.run_migrations()
 
 
