@@ -32,7 +32,7 @@ $(UV):
 
 $(STAMP): requirements/dev.txt pyproject.toml | $(UV)
 	@echo "Installing into $(VENV) (hash-checked) ..."
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
@@ -102,7 +102,7 @@ lock: $(UV) ## Renew requirements/*.txt (hashes, every platform and Python)
 	@for extra in edge cloud kafka local client; do $(COMPILE) --extra $$extra pyproject.toml -o requirements/$$extra.txt; done
 	@for function in $(basename $(notdir $(wildcard infra/packaging/*.in))); do \
 		$(COMPILE) -c requirements/cloud.txt infra/packaging/$$function.in -o requirements/lambda-$$function.txt; done
-	@$(COMPILE) --group dev --extra local --extra kafka pyproject.toml -o requirements/dev.txt
+	@$(COMPILE) --override requirements/overrides.in --group dev --extra local --extra kafka pyproject.toml -o requirements/dev.txt
 	@$(COMPILE) -c requirements/dev.txt requirements/fuzz.in -o requirements/fuzz.txt
 
 clean: ## Stop the local stack; remove .venv, .venv-* and all generated files

@@ -60,7 +60,16 @@ def _example_event(_: str) -> str:
 
 def _example_fanout(template: str) -> str:
     """Repeat the resources of the fan-out to Redis under other names, with the example as target."""
-    names = ("Queue", "DeadLetters", "Subscription", "QueuePolicy", "Function", "Logs", "DeadLettersAlarm")
+    names = (
+        "Queue",
+        "DeadLetters",
+        "Subscription",
+        "QueuePolicy",
+        "Function",
+        "FunctionRole",
+        "Logs",
+        "DeadLettersAlarm",
+    )
     blocks = [re.search(rf"^  Fanout{name}:\n(?:    .*\n|\n)+", template, re.MULTILINE) for name in names]
     copied = "".join(block[0].rstrip("\n") + "\n\n" for block in blocks if block is not None)
     assert copied.count("Type: AWS") == len(names)
@@ -70,7 +79,7 @@ def _example_fanout(template: str) -> str:
     toys = '!If [HasRedis, !Sub "toy=${FanoutToyQueue}", ""]'
     assert template.count(redis) == 2, "the API and maintenance know the queues of replays"
     template = template.replace(redis, f"{redis}, {toys}")
-    allowed = "              - {Effect: Allow, Action: sqs:SendMessage, Resource: !GetAtt FanoutQueue.Arn}\n"
+    allowed = "                - {Effect: Allow, Action: sqs:SendMessage, Resource: !GetAtt FanoutQueue.Arn}\n"
     assert template.count(allowed) == 1
     return template.replace(allowed, allowed + allowed.replace("Fanout", "FanoutToy"))
 
@@ -214,7 +223,7 @@ EXAMPLES: Final = {
             ),
             "template.yaml": _insert(
                 r"^        Tidy:\n",
-                "        Toys:\n          Type: ScheduleV2\n          Properties:\n"
+                "        Toys:\n          Type: ScheduleV2\n          Properties:\n            OmitName: true\n"
                 '            ScheduleExpression: cron(5 3 * * ? *)\n            Input: \'{"task": "toys"}\'\n'
                 "            RetryPolicy: {MaximumRetryAttempts: 0}\n",
                 before=True,
