@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from shared.topics import EVENTS_FILTER, HEARTBEAT_FILTER, REPLIES_FILTER, STATU
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = ROOT / "infra/packaging/Makefile"
-# Variables that Lambda and configure_logging read.
-NOT_OURS = {"PYTHONNODEBUGRANGES", "LOG_LEVEL"}
+# Variables that Lambda, boto3 and configure_logging read.
+NOT_OURS = {"PYTHONNODEBUGRANGES", "LOG_LEVEL", "AWS_USE_DUALSTACK_ENDPOINT"}
 
 
 @pytest.fixture(scope="module")
@@ -361,6 +362,20 @@ def test_the_gateway_answers_browsers_like_the_application(template: dict[str, A
     assert allowed["AllowMethods"] == cors.METHODS.split(", ")
     assert allowed["AllowHeaders"] == cors.HEADERS.lower().split(", ")
     assert allowed["ExposeHeaders"] == cors.EXPOSED.lower().split(", ")
+
+
+@pytest.mark.parametrize("environment", ["default", "prod"])
+def test_samconfig_sets_parameters_that_exist(template: dict[str, Any], environment: str) -> None:
+    """Both environments deploy without a question; only the one to try things with can be deleted at once."""
+    with (ROOT / "samconfig.toml").open("rb") as file:
+        options = tomllib.load(file)[environment]
+    given = dict(one.split("=") for one in options["deploy"]["parameters"]["parameter_overrides"])
+    parameters = template["Parameters"]
+    for name, value in given.items():
+        allowed = [str(one) for one in parameters[name].get("AllowedValues", [value])]
+        assert value in allowed, name
+    assert given["Protect"] == ("true" if environment == "prod" else "false")
+    assert {name for name, one in parameters.items() if "Default" not in one} <= set(given)
 
 
 def test_template_has_no_yaml_aliases() -> None:

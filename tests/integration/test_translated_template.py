@@ -9,10 +9,12 @@ import ast
 import functools
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import botocore.session
 import grimp
 import pytest
+from botocore.config import Config
 
 from cloud_functions.fanout.targets import TARGETS
 from infra.packaging.functions import FUNCTIONS
@@ -156,11 +158,57 @@ def test_a_function_may_do_what_its_code_does(function: str) -> None:
     assert allowed - OF_LAMBDA - OF_MAPPINGS == _used_by(row)
 
 
+def test_functions_reach_aws_from_the_network_of_the_stack() -> None:
+    """Its way out has IPv6 only: each service that the code uses has such an address, and every part allows it."""
+    services = {service for path in CALLS for service in _services(ROOT / "cloud_functions" / path)}
+    assert services >= {"s3", "sns", "sqs", "kms", "secretsmanager", "iot-data", "apigatewaymanagementapi"}
+    session, config = botocore.session.get_session(), Config(use_dualstack_endpoint=True)
+    for service in services:
+        client = session.create_client(
+            service, region_name="eu-central-1", config=config, aws_access_key_id="a", aws_secret_access_key="b"
+        )
+        assert client.meta.endpoint_url.endswith((".api.aws", ".dualstack.eu-central-1.amazonaws.com")), service
+    for name, function in LAMBDA_FUNCTIONS.items():
+        [variable] = [function["Environment"]["Variables"]["AWS_USE_DUALSTACK_ENDPOINT"]]
+        assert variable == {"Fn::If": ["MakeNetwork", "true", ""]}, name
+        attached = function["VpcConfig"]["Fn::If"][1]
+        assert attached["Ipv6AllowedForDualStack"]["Fn::If"][:2] == ["MakeNetwork", True], name
+    assert all(api["IpAddressType"] == "dualstack" for api in resources_of("AWS::ApiGatewayV2::Api").values())
+    routes = resources_of("AWS::EC2::Route")
+    assert routes["RouteOut"]["DestinationIpv6CidrBlock"] == "::/0"
+    assert {"IpProtocol": "-1", "CidrIpv6": "::/0"}.items() <= {
+        key: value
+        for rule in resources_of("AWS::EC2::SecurityGroup")["FunctionSecurityGroup"]["SecurityGroupEgress"]
+        if "CidrIpv6" in rule
+        for key, value in rule.items()
+    }.items()
+    # CloudFormation's own bucket has IPv4 addresses only.
+    assert resources_of("AWS::EC2::VPCEndpoint")["S3Endpoint"]["RouteTableIds"] == [{"Ref": "Routes"}]
+    waits_for = json.dumps(translated_template()["Resources"]["Schema"]["Properties"]["Network"])
+    assert all(f'"{name}"' in waits_for for name in ("RouteOut", "S3Endpoint", "SubnetARoutes", "SubnetBRoutes"))
+
+
+def test_the_network_is_used_as_a_whole_or_not_at_all() -> None:
+    """Whatever is in a VPC is in that of the stack or in that of the parameters, by one condition."""
+    parts = {
+        name: one.get("Condition")
+        for name, one in translated_template()["Resources"].items()
+        if one["Type"].startswith("AWS::EC2::") and "SecurityGroup" not in one["Type"]
+    }
+    assert len(parts) > 15
+    assert set(parts.values()) == {"MakeNetwork", "MakeIpv4Exit"}
+    text = json.dumps(translated_template()["Resources"])
+    own, given = json.dumps([{"Ref": "SubnetA"}, {"Ref": "SubnetB"}]), json.dumps({"Ref": "SubnetIds"})
+    chosen = f'{{"Fn::If": ["MakeNetwork", {own}, {given}]}}'
+    of_brokers = 2  # a mapping for brokers that are not MSK's names the first two subnets of the parameter
+    assert text.count(chosen) + of_brokers == text.count(given)
+
+
 def test_the_table_of_calls_names_every_client() -> None:
     """A module that makes a client of AWS is in the table, and one in the table makes one."""
     folder = ROOT / "cloud_functions"
     found = {
-        str(path.relative_to(folder)) for path in folder.rglob("*.py") if _makes_client(path) and path.name != "aws.py"
+        str(path.relative_to(folder)) for path in folder.rglob("*.py") if _services(path) and path.name != "aws.py"
     }
     assert found == set(CALLS)
 
@@ -191,17 +239,15 @@ def _used_by(row: str) -> set[str]:
     return used - UNUSED.get(row, set())
 
 
-def _makes_client(path: Path) -> bool:
-    calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
-    return any(_is_client(call) for call in calls)
-
-
-def _is_client(call: ast.Call) -> bool:
-    """Whether it is ``….client("SERVICE", …)``."""
-    first: Any = call.args[0] if call.args else None
-    return (
-        isinstance(call.func, ast.Attribute)
+def _services(path: Path) -> set[str]:
+    """Return the services of the clients that a module makes: ``….client("SERVICE", …)``."""
+    return {
+        call.args[0].value
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
         and call.func.attr == "client"
-        and isinstance(first, ast.Constant)
-        and isinstance(first.value, str)
-    )
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+        and isinstance(call.args[0].value, str)
+    }
