@@ -83,8 +83,10 @@ class AwsClients:
             max_pool_connections=16,
         )
         if service == "s3":
-            # In some regions botocore would presign URLs with Signature Version 2, which other S3 stores reject.
-            config = config.merge(Config(signature_version="s3v4"))
+            # Without these, botocore presigns URLs with Signature Version 2 in some regions, and for the global host in
+            # all. A new bucket answers there with a redirect to its regional host, for which the signature is wrong.
+            regional = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+            config = config.merge(Config(signature_version="s3v4", s3=regional))
         if service == "sns":
             # The parameters are made here and not by users; checking them took a fifth of each request.
             config = config.merge(Config(parameter_validation=False))

@@ -6,6 +6,7 @@ Powertools. Its tracer is not used, because importing it takes 315 ms.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import sys
@@ -152,7 +153,8 @@ def build_metrics(*, service: str, variables: Mapping[str, str]) -> Metrics:
 def configure_logging(*, service: str, variables: Mapping[str, str], filters: Sequence[logging.Filter] = ()) -> None:
     """Inside Lambda, log to stdout as JSON with the name of the service; elsewhere do nothing.
 
-    ``filters`` may add fields to records, such as the id of the request.
+    Each line has the id of the invocation (``function_request_id``). ``filters`` may add more fields to records, such
+    as the id of the API's request.
 
     ``LOG_LEVEL`` sets the level (default INFO). The loggers of the AWS libraries stay at WARNING, because at lower
     levels they log secrets.
@@ -165,7 +167,7 @@ def configure_logging(*, service: str, variables: Mapping[str, str], filters: Se
     handler.setFormatter(LambdaPowertoolsFormatter(service=service))
     root = logging.getLogger()
     root.handlers[:] = []
-    _install(handler, filters, level=variables.get("LOG_LEVEL", "INFO"))
+    _install(handler, [invocation_ids(), *filters], level=variables.get("LOG_LEVEL", "INFO"))
 
 
 def configure_server_logging(*, log_format: str, level: str, filters: Sequence[logging.Filter] = ()) -> None:
@@ -184,6 +186,31 @@ def configure_server_logging(*, log_format: str, level: str, filters: Sequence[l
     if log_format == "json":
         handler.setFormatter(JsonFormatter())
     _install(handler, filters, level=level)
+
+
+class InvocationIdFilter(logging.Filter):
+    """Adds ``function_request_id`` to log records: Lambda's id of the invocation, as in its own START and REPORT lines.
+
+    An execution environment handles one invocation at a time, so threads of an invocation log the same id.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._invocation_id = "-"
+
+    def begin(self, context: object) -> None:
+        """Take the id of the invocation that begins from Lambda's context."""
+        self._invocation_id = str(getattr(context, "aws_request_id", None) or "-")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.function_request_id = self._invocation_id
+        return True
+
+
+@functools.cache
+def invocation_ids() -> InvocationIdFilter:
+    """Return the filter of this process. Each handler calls its ``begin`` with the context of the invocation."""
+    return InvocationIdFilter()
 
 
 class JsonFormatter(logging.Formatter):

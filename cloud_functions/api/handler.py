@@ -25,6 +25,7 @@ from cloud_functions.api.http.envelope import error_envelope, is_enveloped
 from cloud_functions.api.http.limits import LAMBDA_RESPONSE_BYTES
 from cloud_functions.api.http.problems import PROBLEM_MEDIA_TYPE, TYPE_PREFIX
 from cloud_functions.aws import starts_ahead_of_requests
+from cloud_functions.observability import invocation_ids
 
 if TYPE_CHECKING:
     from cloud_functions.api.websocket.handler import StreamHandler
@@ -50,6 +51,7 @@ class ApiHandler:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __call__(self, event: LambdaEvent, context: Any) -> dict[str, Any]:
+        invocation_ids().begin(context)
         adapter, loop = self._ready()
         if "connectionId" in event.get("requestContext", {}):
             return loop.run_until_complete(self._stream_handler().handle(event))

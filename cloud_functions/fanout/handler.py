@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloud_functions.fanout.messages import read_deliveries
 from cloud_functions.fanout.targets import RECEIPTS_TARGET, REPEAT_EVENT, Target, build_target
-from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
+from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging, invocation_ids
 from cloud_functions.settings import Environment, FanoutSettings, warn_of_obsolete_variables
 from shared.event_types import CANARY
 
@@ -86,5 +86,5 @@ def _fanout() -> Fanout:
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Handle one Lambda invocation."""
-    del context
+    invocation_ids().begin(context)
     return _fanout().handle(event)

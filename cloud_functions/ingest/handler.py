@@ -17,7 +17,7 @@ from cloud_functions.ingest.dead_letters import DeadLetters, NoDeadLetters, SqsD
 from cloud_functions.ingest.ingest import Ingest
 from cloud_functions.ingest.publish import EventPublisher, NoPublisher, SnsPublisher
 from cloud_functions.ingest.rate_limit import RateLimitedPublisher
-from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
+from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging, invocation_ids
 from cloud_functions.plates.master_keys import MasterKeys, master_keys
 from cloud_functions.privacy.camera_passwords import CameraPasswords
 from cloud_functions.privacy.vault import PlateVault
@@ -111,7 +111,7 @@ def _ingest() -> Ingest:
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Handle one Lambda invocation."""
-    del context
+    invocation_ids().begin(context)
     return _ingest().handle(event)
 
 

@@ -29,7 +29,7 @@ from cloud_functions.device_commands import CommandPublisher, IotCommandPublishe
 from cloud_functions.maintenance.event_queue import EventQueue, SqsEventQueue
 from cloud_functions.maintenance.schedule import RETRY_TASK, SWEEP_TASK, TASKS
 from cloud_functions.maintenance.tasks.context import MaintenanceContext
-from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging
+from cloud_functions.observability import Metrics, NoMetrics, build_metrics, configure_logging, invocation_ids
 from cloud_functions.settings import (
     DatabaseSettings,
     Environment,
@@ -205,5 +205,5 @@ _maintenance = functools.cache(open_maintenance)
 
 def handler(event: dict[str, Any], context: object) -> dict[str, int]:
     """Handle one scheduled Lambda invocation."""
-    del context
+    invocation_ids().begin(context)
     return _maintenance().handle(event)

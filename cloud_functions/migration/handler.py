@@ -24,7 +24,7 @@ from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import connection_string
 from cloud_functions.db.migrate import NewerSchemaError, current_revision, head_revision, pending_steps, upgrade
 from cloud_functions.migration.response import CustomResource, send_response
-from cloud_functions.observability import configure_logging
+from cloud_functions.observability import configure_logging, invocation_ids
 from cloud_functions.settings import DatabaseSettings, Environment
 from shared.errors import TransientError, VedetteError
 
@@ -122,4 +122,5 @@ def _migration() -> Migration:
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle one request of CloudFormation or of an operator."""
+    invocation_ids().begin(context)
     return _migration().handle(event, remaining_s=lambda: context.get_remaining_time_in_millis() / 1000)
