@@ -61,6 +61,8 @@ AWS_METRICS: Final = {
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): {"QueueName"},
     ("AWS/SQS", "ApproximateAgeOfOldestMessage"): {"QueueName"},
     ("AWS/Lambda", "Errors"): {"FunctionName"},
+    ("AWS/Lambda", "Throttles"): {"FunctionName"},
+    ("AWS/RDS", "ACUUtilization"): {"DBClusterIdentifier"},
     ("AWS/ApiGateway", "5xx"): {"ApiId"},
 }
 """Names and dimensions of metrics that AWS services emit, from their documentation."""
