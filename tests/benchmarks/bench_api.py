@@ -81,7 +81,7 @@ def _measure(url: str, api: ApiCalls) -> list[Figure]:
     def walk() -> Answer:
         return api.get("/api/events", cursor=api.get("/api/events", page=1 + EVENTS // 80).json()["next_cursor"])
 
-    middle = {"start_time": _days_ago(60.4), "end_time": _days_ago(10.2)}
+    middle = {"start_time": days_ago(60.4), "end_time": days_ago(10.2)}
     listing: dict[str, Action] = {
         "list, no condition": lambda: api.get("/api/events"),
         "list, camera and type": lambda: api.get("/api/events", camera_id="camera-7", event_type="tracking"),
@@ -126,5 +126,6 @@ def _check_totals(url: str, api: ApiCalls, middle: dict[str, str]) -> None:
                 raise AssertionError(f"the total for {conditions} is {total}, but {row} rows match")
 
 
-def _days_ago(days: float) -> str:
+def days_ago(days: float) -> str:
+    """Return the time that many days ago as the API reads it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * 86_400))

@@ -8,7 +8,6 @@ joins events, cameras and groups. ``VEDETTE_BENCH_EVENTS`` sets the number of ev
 from __future__ import annotations
 
 import os
-import time
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -16,6 +15,7 @@ import psycopg
 from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.db.connect import connect_to
 from shared.clock import SystemClock
+from tests.benchmarks.bench_api import days_ago
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.filled_database import filled_database
 from tests.benchmarks.request_times import Action, against_plain_sql, request_figures, time_requests
@@ -123,7 +123,7 @@ def _measure(url: str, users: dict[str, _User]) -> list[Figure]:
 
 
 def _actions(name: str, user: _User) -> dict[str, Action]:
-    days = {"start_time": _days_ago(60.4), "end_time": _days_ago(10.2)}
+    days = {"start_time": days_ago(60.4), "end_time": days_ago(10.2)}
     return {
         f"cameras, {name}": lambda: user.get("/api/v1/cameras", page_size=50),
         f"summary, {name}": lambda: user.get("/api/v1/cameras/summary"),
@@ -147,7 +147,3 @@ def _check_totals(url: str, users: dict[str, _User]) -> None:
                 total = users[name].get(path).json()[key]
                 if row is None or total != row[0]:
                     raise AssertionError(f"{path} counts {total} events for {name}, but {row} rows match")
-
-
-def _days_ago(days: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * 86_400))
