@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Self, cast, get_args
 
+from cloud_functions.api.security.gateway import GatewayRoles, gateway_roles
 from cloud_functions.api.security.oidc.settings import OidcSettings
 from cloud_functions.api.security.rate_limit.gcra import RateLimit
 from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings, fanout_queues, redis_url
@@ -41,8 +42,12 @@ class ApiSettings:
     """Origins whose pages may read responses; ``*`` alone is every origin, without cookies. On AWS, an HTTP API has a
     configuration of its own."""
     authentication: Authentication = "gateway"
-    """Who authorizes callers. ``gateway``: what is in front of the API; every request that reaches it is allowed.
+    """Who authorizes callers. ``gateway``: what is in front of the API. Every request that reaches the API is allowed,
+    unless ``gateway_roles`` says who may do what.
     ``users``: the API itself, by access tokens of users and by API keys."""
+    gateway_roles: GatewayRoles | None = None
+    """With ``gateway``: what callers may do, by the groups, roles and scopes of their token or by their IAM role. None
+    allows everybody everything."""
     anonymous_role: str | None = None
     """With ``users``: the role of callers without credentials. None rejects them."""
     websocket_queue_url: str | None = None
@@ -77,6 +82,9 @@ class ApiSettings:
         authentication = env.text("API_AUTHENTICATION", "gateway")
         if authentication not in _AUTHENTICATIONS:
             raise ConfigurationError(f"API_AUTHENTICATION must be {' or '.join(_AUTHENTICATIONS)}")
+        roles = gateway_roles(env)
+        if roles is not None and authentication != "gateway":
+            raise ConfigurationError("GATEWAY_ROLES requires API_AUTHENTICATION=gateway")
         anonymous_role = env.optional("ANONYMOUS_ROLE")
         if anonymous_role is not None and authentication != "users":
             raise ConfigurationError("ANONYMOUS_ROLE requires API_AUTHENTICATION=users")
@@ -93,6 +101,7 @@ class ApiSettings:
             allowed_hosts=tuple(env.text("ALLOWED_HOSTS", "").replace(",", " ").split()),
             cors_origins=parse_origins(env.text("CORS_ORIGINS", "")),
             authentication=cast("Authentication", authentication),
+            gateway_roles=roles,
             anonymous_role=anonymous_role,
             websocket_queue_url=env.optional("WEBSOCKET_QUEUE_URL"),
             websocket_url=env.optional("WEBSOCKET_URL"),

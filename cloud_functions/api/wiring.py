@@ -34,6 +34,7 @@ from cloud_functions.api.http.middleware.request_metrics import RequestMetrics
 from cloud_functions.api.http.request_ids import RequestIdFilter
 from cloud_functions.api.security.audit.middleware import AuditTrail
 from cloud_functions.api.security.audit.request_audit import change_hook
+from cloud_functions.api.security.gateway import GatewayAuthorizer
 from cloud_functions.api.security.oidc.issuer_keys import IssuerKeys
 from cloud_functions.api.security.oidc.tokens import OidcTokens
 from cloud_functions.api.security.origin_middleware import OriginCheckMiddleware
@@ -134,7 +135,11 @@ def _app(
     dependencies = Dependencies(
         database=database,
         snapshots=snapshots,
-        authorizer=authorizer if tokens is None else _user_authorizer(settings, database, tokens, thread_pool, clock),
+        authorizer=(
+            _gateway_authorizer(settings, authorizer)
+            if tokens is None
+            else _user_authorizer(settings, database, tokens, thread_pool, clock)
+        ),
         probes=_probes(settings, health_database, snapshots, health_thread_pool or thread_pool, aws=aws, clock=clock),
         thread_pool=thread_pool,
         clock=clock,
@@ -167,6 +172,10 @@ def _app(
     if settings.cors_origins:
         app.add_middleware(CorsMiddleware, origins=settings.cors_origins)
     return app
+
+
+def _gateway_authorizer(settings: ApiSettings, without_roles: Authorizer) -> Authorizer:
+    return without_roles if settings.gateway_roles is None else GatewayAuthorizer(settings.gateway_roles)
 
 
 def _user_authorizer(

@@ -5,23 +5,17 @@ A request that may not read plates still gets the reads, with a token in place o
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Final, Self
 
 from fastapi import Depends, Request
 
+from cloud_functions.api.security.gateway import caller_roles
 from cloud_functions.api.security.permissions import Permission, caller_of
 from cloud_functions.settings import PlateSettings
 
 REVEAL: Final[Permission] = "plates:reveal"
-_ROLE_CLAIMS: Final = ("cognito:groups", "groups", "roles", "role", "scope")
-_NAME_SEPARATORS: Final = re.compile(r"[\s,\[\]\"]+", re.ASCII)
-_IAM_ROLE_ARN: Final = re.compile(
-    r"arn:[^:]+:(?:sts::\d*:assumed-role/(?P<assumed>[^/]+)/[^/]+|iam::\d*:role/(?:[^/]+/)*(?P<role>[^/]+))",
-    re.ASCII,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +42,7 @@ class PlateReadPolicy:
         The role is a group, role or scope in the token that API Gateway verified, or the caller's IAM role. Only the
         gateway's request context is read, never a header that a client can set.
         """
-        return cls("require_role", lambda request: role in _caller_roles(request))
+        return cls("require_role", lambda request: role in caller_roles(request))
 
     @classmethod
     def require_permission(cls) -> Self:
@@ -72,37 +66,6 @@ def _permissions(request: Request) -> frozenset[Permission]:
     """Return the permissions of the caller whom the route's permission check has identified."""
     principal = caller_of(request).principal
     return frozenset() if principal is None else principal.permissions
-
-
-def _caller_roles(request: Request) -> set[str]:
-    event: Mapping[str, Any] = request.scope.get("aws.event") or {}
-    context: Mapping[str, Any] = event.get("requestContext") or {}
-    return {*_claimed_roles(context.get("authorizer") or {}), *_iam_roles(context)}
-
-
-def _claimed_roles(authorizer: Mapping[str, Any]) -> Iterator[str]:
-    jwt: Mapping[str, Any] = authorizer.get("jwt") or {}
-    for claims in (jwt.get("claims"), authorizer.get("claims"), authorizer.get("lambda"), authorizer):
-        if isinstance(claims, Mapping):
-            for name in _ROLE_CLAIMS:
-                yield from _claim_names(claims.get(name))
-
-
-def _claim_names(claim: object) -> list[str]:
-    """Return the names in a claim: a list, or a string in one of the gateway's list formats (``[a b]``, ``a,b``)."""
-    if isinstance(claim, list):
-        return [str(name) for name in claim]
-    return _NAME_SEPARATORS.split(claim) if isinstance(claim, str) else []
-
-
-def _iam_roles(context: Mapping[str, Any]) -> Iterator[str]:
-    authorizer: Mapping[str, Any] = context.get("authorizer") or {}
-    iam: Mapping[str, Any] = authorizer.get("iam") or {}
-    identity: Mapping[str, Any] = context.get("identity") or {}
-    for arn in (iam.get("userArn"), identity.get("userArn")):
-        match = _IAM_ROLE_ARN.fullmatch(arn) if isinstance(arn, str) else None
-        if match is not None:
-            yield match["assumed"] or match["role"]
 
 
 async def _may_read_plates(request: Request) -> bool:
