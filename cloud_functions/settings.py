@@ -28,6 +28,7 @@ OBSOLETE_VARIABLES: Final[Mapping[str, str]] = {
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _DATABASE_VARIABLES: Final = ("DATABASE_URL", "DATABASE_SECRET_ARN", "DATABASE_IAM_AUTH")
+_SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _NOT_IN_HOST: Final = re.compile(r"[^0-9A-Za-z._:-]")
 
 
@@ -102,6 +103,8 @@ class DatabaseSettings:
     name: str | None = None
     user: str | None = None
     ssl_mode: str = "require"
+    ssl_root_cert: str | None = None
+    """File with the certificates of the authorities that the server's certificate is checked against."""
     connect_timeout_s: int = 5
     statement_timeout_ms: int = 25_000
     idle_in_transaction_timeout_ms: int = 20_000
@@ -112,6 +115,9 @@ class DatabaseSettings:
     """Time that sent data may stay unacknowledged before the connection counts as lost; 0 uses the system default."""
     connection_max_age_s: int = 1800
     """Maximum age of a connection when a transaction begins; an older one is replaced. 0 disables the limit."""
+    idle_session_timeout_s: int = 0
+    """Time without a statement after which the server closes the connection, also that of a frozen process; 0 disables
+    it. Not for poolers that keep connections for several clients."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None) -> Self:
@@ -124,7 +130,8 @@ class DatabaseSettings:
             port=env.whole("DATABASE_PORT", 5432, least=1, most=65535),
             name=env.optional("DATABASE_NAME"),
             user=env.optional("DATABASE_USER"),
-            ssl_mode=env.text("DATABASE_SSL_MODE", "require"),
+            ssl_mode=_ssl_mode(env),
+            ssl_root_cert=env.optional("DATABASE_SSL_ROOT_CERT"),
             connect_timeout_s=env.whole("DATABASE_CONNECT_TIMEOUT_S", 5, least=1, most=60),
             statement_timeout_ms=env.whole("DATABASE_STATEMENT_TIMEOUT_MS", 25_000, least=0, most=900_000),
             idle_in_transaction_timeout_ms=env.whole(
@@ -133,6 +140,7 @@ class DatabaseSettings:
             keepalive_idle_s=env.whole("DATABASE_KEEPALIVE_IDLE_S", 30, least=0, most=7200),
             tcp_user_timeout_ms=env.whole("DATABASE_TCP_USER_TIMEOUT_MS", 30_000, least=0, most=900_000),
             connection_max_age_s=env.whole("DATABASE_CONNECTION_MAX_AGE_S", 1800, least=0, most=86_400),
+            idle_session_timeout_s=env.whole("DATABASE_IDLE_SESSION_TIMEOUT_S", 0, least=0, most=86_400),
         )
         if settings.url is None and settings.secret_arn is None and not settings.iam_auth:
             raise ConfigurationError(
@@ -142,6 +150,14 @@ class DatabaseSettings:
         if settings.url is None and settings.iam_auth and not (settings.host and settings.name and settings.user):
             raise ConfigurationError("DATABASE_IAM_AUTH also requires DATABASE_HOST, DATABASE_NAME and DATABASE_USER")
         return settings
+
+
+def _ssl_mode(env: Environment) -> str:
+    """Return ``DATABASE_SSL_MODE``. Authorities are only named to check the server's certificate and name."""
+    mode = env.text("DATABASE_SSL_MODE", "verify-full" if env.optional("DATABASE_SSL_ROOT_CERT") else "require")
+    if mode not in _SSL_MODES:
+        raise ConfigurationError(f"DATABASE_SSL_MODE must be one of {', '.join(_SSL_MODES)}")
+    return mode
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,7 @@ def _connect(conninfo: str, settings: DatabaseSettings) -> psycopg.Connection[An
         connect_timeout_s=settings.connect_timeout_s,
         keepalive_idle_s=settings.keepalive_idle_s,
         tcp_user_timeout_ms=settings.tcp_user_timeout_ms,
+        idle_session_timeout_s=settings.idle_session_timeout_s,
     )
 
 
@@ -233,6 +234,7 @@ def connect_to(
     connect_timeout_s: int = _CONNECT_TIMEOUT_S,
     keepalive_idle_s: int = _KEEPALIVE_IDLE_S,
     tcp_user_timeout_ms: int = _TCP_USER_TIMEOUT_MS,
+    idle_session_timeout_s: int = 0,
     application_name: str = "vedette",
     autocommit: bool = True,
 ) -> psycopg.Connection[Any]:
@@ -253,6 +255,8 @@ def connect_to(
             tcp_user_timeout_ms=tcp_user_timeout_ms,
             application_name=application_name,
         )
+        if idle_session_timeout_s:  # the server's limit: a frozen process closes nothing
+            defaults["options"] = f"-c idle_session_timeout={idle_session_timeout_s}s"
         if "," in str(given.get("host") or given.get("hostaddr") or ""):
             defaults["target_session_attrs"] = "read-write"
         return psycopg.connect(
@@ -318,6 +322,7 @@ def _from_secret(settings: DatabaseSettings, aws: AwsClients) -> str:
             user=secret["username"],
             password=secret["password"],
             sslmode=settings.ssl_mode,
+            sslrootcert=settings.ssl_root_cert,
         )
     except (KeyError, TypeError, ValueError):
         raise ConfigurationError(
@@ -343,6 +348,7 @@ def _with_token(settings: DatabaseSettings, aws: AwsClients) -> str:
         user=settings.user,
         password=token,
         sslmode=settings.ssl_mode,
+        sslrootcert=settings.ssl_root_cert,
     )
 
 

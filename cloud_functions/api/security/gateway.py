@@ -60,14 +60,21 @@ def gateway_roles(env: Environment) -> GatewayRoles | None:
     roles: dict[str, frozenset[Permission]] = {}
     for entry in text.replace(",", " ").split():
         name, separator, given = entry.rpartition("=")
-        if not separator or not name or not (is_role(given) or is_permission(given)):
+        permissions = _permissions_named(given)
+        if not separator or not name or permissions is None:
             raise ConfigurationError(
                 f"GATEWAY_ROLES must be NAME=ROLE, ... with a role ({', '.join(ROLES)}) or a permission such as"
                 f" {next(iter(PERMISSIONS))}"
             )
-        permissions = ROLES[given] if is_role(given) else frozenset({given} if is_permission(given) else ())
         roles[name] = roles.get(name, frozenset()) | permissions
     return roles
+
+
+def _permissions_named(text: str) -> frozenset[Permission] | None:
+    """Return the permissions of a role, or the one permission of this name; None for another text."""
+    if is_role(text):
+        return ROLES[text]
+    return frozenset({text}) if is_permission(text) else None
 
 
 def caller_roles(request: Request) -> set[str]:
