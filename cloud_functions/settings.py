@@ -195,6 +195,9 @@ class IngestSettings:
     """SNS topic for stored events; None publishes nothing."""
     dead_letter_queue_url: str | None = None
     """SQS queue for rejected messages; None returns them to the event source and its own dead-letter queue."""
+    queue_url: str | None = None
+    """SQS queue of ingest, whose returned messages are delivered again after a short pause; with None they wait for the
+    queue's visibility timeout."""
     iot_data_endpoint: str | None = None
     """Endpoint (``https://…``) for commands to devices; None uses the default endpoint of the account."""
     max_future_s: float = 86_400.0
@@ -223,6 +226,7 @@ class IngestSettings:
         return cls(
             topic_arn=env.optional("EVENTS_TOPIC_ARN"),
             dead_letter_queue_url=env.optional("DEAD_LETTER_QUEUE_URL"),
+            queue_url=env.optional("RETURN_QUEUE_URL"),
             iot_data_endpoint=env.optional("IOT_DATA_ENDPOINT"),
             max_future_s=env.number("MAX_FUTURE_S", 86_400.0, least=0, most=366 * 86_400),
             chunk_size=env.whole("INGEST_CHUNK_SIZE", 1000, least=1, most=10_000),

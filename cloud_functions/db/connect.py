@@ -219,13 +219,17 @@ def connection_string(settings: DatabaseSettings, *, aws: AwsClients | None = No
 
 
 def _connect(conninfo: str, settings: DatabaseSettings) -> psycopg.Connection[Any]:
-    return connect_to(
+    connection = connect_to(
         conninfo,
         connect_timeout_s=settings.connect_timeout_s,
         keepalive_idle_s=settings.keepalive_idle_s,
         tcp_user_timeout_ms=settings.tcp_user_timeout_ms,
-        idle_session_timeout_s=settings.idle_session_timeout_s,
     )
+    if settings.idle_session_timeout_s:  # the server's limit: a frozen process closes nothing
+        connection.execute(
+            "SELECT set_config('idle_session_timeout', %s, false)", [f"{settings.idle_session_timeout_s}s"]
+        )
+    return connection
 
 
 def connect_to(
@@ -234,7 +238,6 @@ def connect_to(
     connect_timeout_s: int = _CONNECT_TIMEOUT_S,
     keepalive_idle_s: int = _KEEPALIVE_IDLE_S,
     tcp_user_timeout_ms: int = _TCP_USER_TIMEOUT_MS,
-    idle_session_timeout_s: int = 0,
     application_name: str = "vedette",
     autocommit: bool = True,
 ) -> psycopg.Connection[Any]:
@@ -255,8 +258,6 @@ def connect_to(
             tcp_user_timeout_ms=tcp_user_timeout_ms,
             application_name=application_name,
         )
-        if idle_session_timeout_s:  # the server's limit: a frozen process closes nothing
-            defaults["options"] = f"-c idle_session_timeout={idle_session_timeout_s}s"
         if "," in str(given.get("host") or given.get("hostaddr") or ""):
             defaults["target_session_attrs"] = "read-write"
         return psycopg.connect(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher
 from cloud_functions.device_configuration import ConfigurationSender
+from cloud_functions.ingest.back_off import QueueBackOff
 from cloud_functions.ingest.dead_letters import DeadLetters
 from cloud_functions.ingest.publish import EventPublisher
 from cloud_functions.observability import Metrics
@@ -29,3 +30,5 @@ class IngestContext:
     metrics: Metrics
     clock: Clock
     vault: PlateVault
+    back_off: QueueBackOff | None = None
+    """Sets when returned messages are delivered again; None leaves that to the event source."""

@@ -12,6 +12,7 @@ from cloud_functions.aws import AwsClients, starts_ahead_of_requests
 from cloud_functions.db.connect import Database
 from cloud_functions.device_commands import CommandPublisher, IotCommandPublisher
 from cloud_functions.device_configuration import ConfigurationSender
+from cloud_functions.ingest.back_off import QueueBackOff
 from cloud_functions.ingest.context import IngestContext
 from cloud_functions.ingest.dead_letters import DeadLetters, NoDeadLetters, SqsDeadLetters
 from cloud_functions.ingest.ingest import Ingest
@@ -67,6 +68,7 @@ def build_ingest(
         metrics=metrics,
         clock=clock,
         vault=PlateVault(master_keys=keys),
+        back_off=QueueBackOff(queue_url=settings.queue_url, aws=aws) if settings.queue_url else None,
     )
     return Ingest(context)
 

@@ -62,6 +62,8 @@ class Ingest:
         failed = self.process(invocation).failed
         if failed and not invocation.partial:
             raise TransientError(f"{len(failed)} messages could not be processed now; deliver the batch again")
+        if failed and self._context.back_off is not None:
+            self._context.back_off.apply(event, failed)
         return {
             "batchItemFailures": [{"itemIdentifier": invocation.identify(message_id)} for message_id in sorted(failed)]
         }

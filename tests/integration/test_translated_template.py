@@ -36,6 +36,7 @@ CALLS: Final = {
     "db/connect.py": {"secretsmanager:GetSecretValue"},
     "device_commands.py": {"iot:Publish"},
     "fanout/websocket/gateway.py": {"execute-api:ManageConnections"},
+    "ingest/back_off.py": {"sqs:ChangeMessageVisibility"},
     "ingest/dead_letters.py": {"sqs:SendMessage"},
     "ingest/publish.py": {"sns:Publish"},
     "maintenance/event_queue.py": {"sqs:SendMessage"},
