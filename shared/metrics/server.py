@@ -21,6 +21,7 @@ _RETRY_S: Final = 30.0
 _MOST_CONNECTIONS: Final = 8
 """Further connections are closed at once, so that clients cannot fill the memory with threads."""
 _READ_TIMEOUT_S: Final = 5.0
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class MetricsServer:
@@ -35,6 +36,11 @@ class MetricsServer:
         self._lock = threading.Lock()
         self._server: _Server | None = None
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs of this machine reach the server."""
+        return self._address.is_loopback
 
     def start(self) -> None:
         """Listen in the background; returns at once."""
@@ -104,6 +110,16 @@ class _Server(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = "metrics", self.socket.getsockname()[1]
 
+    def accepts(self, host: str | None) -> bool:
+        """Return whether the ``Host`` of a request may be answered.
+
+        On loopback, any other name is of a web page that had its own name resolved to this machine.
+        """
+        if host is None or not self.owner.is_loopback:
+            return True
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+        return name.strip("[]").lower() in {*_LOOPBACK_NAMES, str(self.server_address[0])}
+
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
@@ -140,7 +156,10 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         assert isinstance(server, _Server)  # noqa: S101
         status, text, content_type = HTTPStatus.OK, "", CONTENT_TYPE
-        if self.path.partition("?")[0] != "/metrics":
+        if not server.accepts(self.headers.get("Host")):
+            status, text = HTTPStatus.MISDIRECTED_REQUEST, "metrics are for programs of this machine\n"
+            content_type = "text/plain; charset=utf-8"
+        elif self.path.partition("?")[0] != "/metrics":
             status, text, content_type = HTTPStatus.NOT_FOUND, "metrics are on /metrics\n", "text/plain; charset=utf-8"
         elif (found := server.owner.text()) is None:
             status, text = HTTPStatus.INTERNAL_SERVER_ERROR, "reading the metrics failed; see the log\n"

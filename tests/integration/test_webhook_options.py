@@ -135,6 +135,26 @@ def test_a_webhook_loses_the_groups_that_its_owner_loses(api: ApiCalls, database
     assert [one.event["id"] for one in server.received] == [own["id"], last["id"]]
 
 
+def test_a_disabled_owner_receives_nothing(api: ApiCalls, database_url: str, open_fanout: Open) -> None:
+    """Neither what is pending nor what comes. What was pending arrives when the owner is enabled again."""
+    add_user(database_url, "ana", role="admin")
+    owner = bearer(api.post("/api/auth/login-json", {"username": "ana", "password": PASSWORD}).json()["access_token"])
+    fanout = open_fanout()
+    fanout.execute("DELETE FROM webhooks")
+    with receiving(lambda _: Reply(503)) as server:
+        call(api, owner, "POST", name="w", url=server.url)
+        pending = fanout.publish()
+        server.behave = lambda _: Reply()
+        server.received.clear()
+        fanout.execute("UPDATE users SET is_active = false")
+        fanout.publish()
+        fanout.repeat()
+        assert server.received == []
+        fanout.execute("UPDATE users SET is_active = true")
+        fanout.repeat()
+    assert [one.event["id"] for one in server.received] == [pending["id"]]
+
+
 def test_deleting_its_owner_does_not_widen_a_webhook(
     api: ApiCalls, admin: dict[str, str], database_url: str, open_fanout: Open
 ) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from cloud_functions.db.cameras.scope import CAMERA_ID_IN_SCOPE, CameraScope, scope_parameters
 from cloud_functions.db.types import Connection
-from cloud_functions.db.webhooks.record import EFFECTIVE_GROUPS, ClaimedWebhook, DueDelivery
+from cloud_functions.db.webhooks.record import EFFECTIVE_GROUPS, OWNER_IS_ACTIVE, ClaimedWebhook, DueDelivery
 from cloud_functions.plates.master_keys import WrappedKey
 
 LEASE: Final = timedelta(seconds=60)
@@ -27,13 +27,13 @@ UPDATE webhooks AS w SET lease = gen_random_uuid(), leased_until = now() + %(lea
 WHERE id IN (
     SELECT id FROM webhooks AS w
     WHERE enabled AND (leased_until IS NULL OR leased_until < now()) AND (paused_until IS NULL OR paused_until <= now())
-      AND (%(id)s::uuid IS NULL OR id = %(id)s)
+      AND (%(id)s::uuid IS NULL OR id = %(id)s) AND owner_is_active
       AND EXISTS (SELECT FROM webhook_deliveries AS d
                   WHERE d.webhook_id = w.id AND d.status = 'pending' AND d.next_attempt_at <= now())
     FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING id, lease, name, url, failures, format, effective_groups, secret, secret_wrapped_by, previous_secret,
     previous_wrapped_by, previous_until > now()
-""".replace("effective_groups", EFFECTIVE_GROUPS)
+""".replace("effective_groups", EFFECTIVE_GROUPS).replace("owner_is_active", OWNER_IS_ACTIVE)
 _RELEASE: Final = "UPDATE webhooks SET leased_until = NULL, paused_until = {} WHERE id = %(id)s AND lease = %(lease)s"
 # What a replay sends again waits for everything else.
 _DUE: Final = """

@@ -22,6 +22,10 @@ EFFECTIVE_GROUPS: Final[LiteralString] = """(
         ELSE ARRAY(SELECT unnest(w.groups) INTERSECT SELECT unnest(o.groups)) END
     FROM (SELECT (SELECT groups FROM users WHERE id = w.owner_id) AS groups) AS o)"""
 """The camera groups to which ``webhooks AS w`` is limited: its own, as far as its owner still has them."""
+OWNER_IS_ACTIVE: Final[LiteralString] = (
+    "NOT EXISTS (SELECT FROM users AS u WHERE u.id = w.owner_id AND NOT u.is_active)"
+)
+"""Whether the owner of ``webhooks AS w`` may still receive something; true for a webhook without an owner."""
 _CONDITIONS: Final = ("camera_id", "site_id", "event_type", "class_name", "min_confidence", "zone")
 
 

@@ -15,15 +15,16 @@ from psycopg import sql
 
 from cloud_functions.db.events.filter import EventFilter, Parameters, all_of, event_conditions
 from cloud_functions.db.types import Connection
-from cloud_functions.db.webhooks.record import EFFECTIVE_GROUPS, OfferedEvent, stored_filter
+from cloud_functions.db.webhooks.record import EFFECTIVE_GROUPS, OWNER_IS_ACTIVE, OfferedEvent, stored_filter
 
 # The range of times selects the partitions.
 _MATCHING: Final = sql.SQL(
     'SELECT id FROM events WHERE id = ANY (%(ids)s) AND "timestamp" BETWEEN %(earliest)s AND %(latest)s AND {}'
 )
 _RECEIVERS: Final = """
-SELECT w.id, w.filter, effective_groups FROM webhooks AS w WHERE w.enabled ORDER BY w.id FOR KEY SHARE OF w
-""".replace("effective_groups", EFFECTIVE_GROUPS)
+SELECT w.id, w.filter, effective_groups FROM webhooks AS w WHERE w.enabled AND owner_is_active
+ORDER BY w.id FOR KEY SHARE OF w
+""".replace("effective_groups", EFFECTIVE_GROUPS).replace("owner_is_active", OWNER_IS_ACTIVE)
 # A replay's deliveries may be old rows: they are due at once too, in the order of the replay.
 _RECORD: Final = """
 INSERT INTO webhook_deliveries AS known

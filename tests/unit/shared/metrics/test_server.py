@@ -15,10 +15,10 @@ from tests.support.ports import reserve_port
 from tests.support.waiting import eventually
 
 
-def fetch(port: int, path: str = "/metrics", method: str = "GET") -> tuple[int, str, bytes]:
+def fetch(port: int, path: str = "/metrics", method: str = "GET", host: str | None = None) -> tuple[int, str, bytes]:
     """Return status, content type and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path)
+    connection.request(method, path, headers={} if host is None else {"Host": host})
     response = connection.getresponse()
     found = response.status, response.getheader("Content-Type", ""), response.read()
     connection.close()
@@ -54,6 +54,27 @@ def test_metrics_are_served_as_prometheus_text(serve: Callable[..., int]) -> Non
     assert fetch(port, "/metrics?name[]=a")[0] == 200
     assert fetch(port, method="HEAD")[2] == b""
     assert fetch(port, "/")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:9465", 200),
+        ("[::1]:9465", 200),
+        ("127.0.0.1", 200),
+        ("rebound.example:9465", 421),
+        ("localhost.example", 421),
+        ("", 421),
+    ],
+)
+def test_a_page_cannot_read_the_metrics_under_a_name_of_its_own(
+    serve: Callable[..., int], host: str, status: int
+) -> None:
+    """DNS rebinding: a browser sends the name of the page."""
+    port = serve(lambda: "a 1\n")
+    eventually(lambda: listens(port))
+    assert fetch(port, host=host)[0] == status
 
 
 def test_a_failure_is_an_answer_and_a_logged_error(serve: Callable[..., int], caplog: pytest.LogCaptureFixture) -> None:
