@@ -82,7 +82,7 @@ class ApiSettings:
         authentication = env.text("API_AUTHENTICATION", "gateway")
         if authentication not in _AUTHENTICATIONS:
             raise ConfigurationError(f"API_AUTHENTICATION must be {' or '.join(_AUTHENTICATIONS)}")
-        roles = gateway_roles(env)
+        roles = gateway_roles(env.optional("GATEWAY_ROLES"))
         if roles is not None and authentication != "gateway":
             raise ConfigurationError("GATEWAY_ROLES requires API_AUTHENTICATION=gateway")
         anonymous_role = env.optional("ANONYMOUS_ROLE")

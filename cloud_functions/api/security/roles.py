@@ -14,7 +14,6 @@ from fastapi import Request
 
 from cloud_functions.api.http.problems import Problem
 from cloud_functions.api.security.permissions import PERMISSIONS, Permission, Principal, caller_of
-from cloud_functions.settings import Environment
 from shared.errors import ConfigurationError
 
 Role = Literal["admin", "operator", "viewer"]
@@ -90,12 +89,11 @@ class GatewayAuthorizer:
         return frozenset(granted - {"plates:reveal"})
 
 
-def gateway_roles(env: Environment) -> GatewayRoles | None:
+def gateway_roles(text: str | None) -> GatewayRoles | None:
     """Return the permissions that ``GATEWAY_ROLES`` gives (``NAME=ROLE`` or ``NAME=PERMISSION``); None if it is unset.
 
     A name may stand several times. Raises ConfigurationError for an unknown role or permission.
     """
-    text = env.optional("GATEWAY_ROLES")
     if text is None:
         return None
     roles: dict[str, frozenset[Permission]] = {}

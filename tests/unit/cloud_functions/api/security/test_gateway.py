@@ -12,7 +12,6 @@ from cloud_functions.api.security.permissions import PERMISSIONS, AllowAll
 from cloud_functions.api.security.roles import ROLES, GatewayAuthorizer, gateway_roles
 from cloud_functions.api.settings import ApiSettings
 from cloud_functions.api.wiring import lambda_app
-from cloud_functions.settings import Environment
 from shared.errors import ConfigurationError
 from tests.support.api_calls import ApiCalls, http_api_event, lambda_api
 
@@ -27,7 +26,7 @@ def _claims(**claims: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def handler() -> Iterator[ApiHandler]:
-    roles = gateway_roles(Environment({"GATEWAY_ROLES": TEXT}))
+    roles = gateway_roles(TEXT)
     assert roles is not None
     handler, _ = lambda_api(authorizer=GatewayAuthorizer(roles))
     yield handler
