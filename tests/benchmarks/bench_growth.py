@@ -122,6 +122,7 @@ def _actions(api: ApiCalls, size: int) -> dict[str, Action]:
         "statistics": lambda: api.get("/api/events/stats"),
         "statistics, 50 days": lambda: api.get("/api/events/stats", **middle),
         "recent": lambda: api.get("/events/recent"),
+        "export, the first 100": lambda: api.get("/api/events/export", limit=100),
         "fuzzy plates": lambda: api.get("/api/plates", plate="B1Z34", match="fuzzy"),
     }
 
