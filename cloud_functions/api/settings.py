@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Self, cast, get_args
 
+from cloud_functions.api.security.gateway.authorizer import GatewayRoles, gateway_roles
 from cloud_functions.api.security.oidc.settings import OidcSettings
 from cloud_functions.api.security.rate_limit.gcra import RateLimit
-from cloud_functions.api.security.roles import GatewayRoles, gateway_roles
 from cloud_functions.settings import DatabaseSettings, Environment, PlateSettings, fanout_queues, redis_url
 from shared.errors import ConfigurationError
 

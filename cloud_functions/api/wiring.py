@@ -34,6 +34,7 @@ from cloud_functions.api.http.middleware.request_metrics import RequestMetrics
 from cloud_functions.api.http.request_ids import RequestIdFilter
 from cloud_functions.api.security.audit.middleware import AuditTrail
 from cloud_functions.api.security.audit.request_audit import change_hook
+from cloud_functions.api.security.gateway.authorizer import GatewayAuthorizer
 from cloud_functions.api.security.oidc.issuer_keys import IssuerKeys
 from cloud_functions.api.security.oidc.tokens import OidcTokens
 from cloud_functions.api.security.origin_middleware import OriginCheckMiddleware
@@ -41,7 +42,7 @@ from cloud_functions.api.security.permissions import AllowAll, Authorizer
 from cloud_functions.api.security.plate_access import PlateAccess
 from cloud_functions.api.security.plate_read_policy import PlateReadPolicy
 from cloud_functions.api.security.rate_limit.limiters import ProcessRateLimiter, RateLimiter, RedisRateLimiter
-from cloud_functions.api.security.roles import ROLES, GatewayAuthorizer, Role, is_role
+from cloud_functions.api.security.roles import ROLES, Role, is_role
 from cloud_functions.api.security.tokens import AccessTokens
 from cloud_functions.api.security.user_authorizer import UserAuthorizer
 from cloud_functions.api.settings import ApiSettings

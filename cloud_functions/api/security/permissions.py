@@ -174,6 +174,11 @@ class AllowAll:
         return Principal(name="anonymous", permissions=frozenset(PERMISSIONS) - self._denied)
 
 
+def missing_permission(permission: Permission) -> Problem:
+    """Return the 403 for a caller who does not have the permission."""
+    return Problem(403, "forbidden", f"This request needs the permission {permission}.")
+
+
 def require(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
     """Return the FastAPI dependency that requires ``permission``.
 

@@ -1,4 +1,4 @@
-"""Protected plates in the API: every caller can search by token; callers with read permission see the plates.
+"""Protected plates in the API: every caller can search by token; callers who may read plates see them.
 
 All methods run inside the transaction of a query on the thread pool.
 """

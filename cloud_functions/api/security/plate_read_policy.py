@@ -11,8 +11,8 @@ from typing import Annotated, Final, Self
 
 from fastapi import Depends, Request
 
+from cloud_functions.api.security.gateway.callers import caller_roles
 from cloud_functions.api.security.permissions import Permission, caller_of
-from cloud_functions.api.security.roles import caller_roles
 from cloud_functions.settings import PlateSettings
 
 REVEAL: Final[Permission] = "plates:reveal"

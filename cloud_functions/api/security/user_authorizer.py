@@ -24,6 +24,7 @@ from cloud_functions.api.security.permissions import (
     Principal,
     RequestCaller,
     caller_of,
+    missing_permission,
 )
 from cloud_functions.api.security.rate_limit.limiters import RateLimiter
 from cloud_functions.api.security.roles import Role, is_permission, permissions_of
@@ -86,7 +87,7 @@ class UserAuthorizer:
         if principal.kind == "anonymous" and permission not in principal.permissions:
             raise _not_authenticated()
         if permission not in principal.permissions:
-            raise Problem(403, "forbidden", f"This request needs the permission {permission}.")
+            raise missing_permission(permission)
         return principal
 
     def _anonymous(self, permission: Permission) -> Principal:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from cloud_functions.api.handler import ApiHandler
+from cloud_functions.api.security.gateway.authorizer import GatewayAuthorizer, gateway_roles
 from cloud_functions.api.security.permissions import PERMISSIONS, AllowAll
-from cloud_functions.api.security.roles import ROLES, GatewayAuthorizer, gateway_roles
+from cloud_functions.api.security.roles import ROLES
 from cloud_functions.api.settings import ApiSettings
 from cloud_functions.api.wiring import lambda_app
 from shared.errors import ConfigurationError
