@@ -65,24 +65,31 @@ class MigrationStep(NamedTuple):
 
 
 def upgrade(
-    url: str, revision: str = "head", *, wait_s: float = WAIT_S, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+    url: str, revision: str = "head", *, wait_s: float = WAIT_S, limit_of: Callable[[str], float] | None = None
 ) -> None:
     """Upgrade the database at ``url`` to ``revision``; do nothing if it is at that revision already.
 
     Each migration runs in its own transaction. One that cannot get a lock within 0.25 s is rolled back and retried for
-    up to ``wait_s`` seconds, so that other sessions can continue.
+    up to ``wait_s`` seconds, so that other sessions can continue. ``limit_of`` is called with each revision before it
+    begins; it returns the seconds that its locks and each of its statements may take, instead of ``wait_s`` and an
+    hour. An error that it raises ends the upgrade between two revisions.
 
     Raises:
         TransientError: the database cannot be reached, or a lock was held for too long (the text names the session).
-        PermanentError: a statement of a migration took longer than ``statement_timeout_s``; it was rolled back.
+        PermanentError: a statement of a migration took longer than its limit; it was rolled back.
         ConfigurationError: the database is of a newer release or another application, or a privilege is missing.
     """
     with _plain_errors():
         known = _revisions()
+        last = _position(known, _resolve(revision))
+        if _position(known, _known_revision(url, known)) >= last:
+            return  # whatever the names of later migrations are used for
         current = require_no_foreign_tables(url)
-        for step in known[_position(known, current) : _position(known, _resolve(revision))]:
+        for step in known[_position(known, current) : last]:
+            limit_s = None if limit_of is None else limit_of(step)
+            config = _config(url, statement_timeout_s=limit_s or STATEMENT_TIMEOUT_S)
             try:
-                _run(command.upgrade, _config(url, statement_timeout_s=statement_timeout_s), step, wait_s=wait_s)
+                _run(command.upgrade, config, step, wait_s=limit_s or wait_s)
             except CommandError:
                 # Between two steps, or when a migration commits in between (0008), another process may finish first.
                 if _position(known, current_revision(url)) < _position(known, step):
@@ -128,15 +135,14 @@ def head_revision() -> str:
     return head
 
 
-def pending_steps(url: str, revision: str = "head") -> list[MigrationStep]:
-    """Return the migrations that ``upgrade`` to ``revision`` would run, in their order.
+def pending_steps(url: str) -> list[MigrationStep]:
+    """Return the migrations that ``upgrade`` would run, in their order.
 
     Raises: as ``upgrade``, if the database cannot be reached or is not one of this or an earlier release.
     """
     with _plain_errors():
         known = _revisions()
-        first, last = _position(known, _known_revision(url, known)), _position(known, _resolve(revision))
-        return [_step(one) for one in known[first:last]]
+        return [_step(revision) for revision in known[_position(known, _known_revision(url, known)) :]]
 
 
 def steps_above(url: str, revision: str) -> list[MigrationStep]:

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 from cloud_functions.aws import AwsClients
 from cloud_functions.db.connect import connection_string
-from cloud_functions.db.migrate import NewerSchemaError, current_revision, head_revision, pending_steps, upgrade
+from cloud_functions.db.migrate import NewerSchemaError, current_revision, head_revision, upgrade
 from cloud_functions.migration.response import CustomResource, send_response
 from cloud_functions.observability import configure_logging, invocation_ids
 from cloud_functions.settings import DatabaseSettings, Environment
@@ -79,29 +79,31 @@ class Migration:
 
     def _migrate(self, target: str, *, remaining_s: Callable[[], float]) -> str | None:
         """Migrate up to ``target``, if the database is not there yet; return its revision."""
-        done = 0
+        begun: set[str] = set()
+
+        def limit_of(revision: str) -> float:
+            begun.add(revision)
+            is_first = len(begun) == 1
+            if not is_first and remaining_s() < LEAST_STEP_S:
+                raise _OutOfTimeError(f"another invocation continues with revision {revision}")
+            log.info("migrating to revision %s", revision)
+            return max(remaining_s() - ANSWER_S, 1.0)
+
         while True:
             try:
                 url = self._url()
-                pending = [step.revision for step in pending_steps(url, target)]
-                if not pending:
-                    return current_revision(url)
-                if done == 0 or remaining_s() >= LEAST_STEP_S:
-                    limit_s = max(remaining_s() - ANSWER_S, 1.0)
-                    upgrade(url, pending[0], wait_s=limit_s, statement_timeout_s=limit_s)
-                    log.info("the database is at revision %s", pending[0])
-                    done += 1
-                    continue
+                upgrade(url, target, limit_of=limit_of)
+                return current_revision(url)
             except NewerSchemaError as error:
                 log.warning("nothing was changed: %s", error)
                 return error.revision
+            except _OutOfTimeError:
+                raise
             except TransientError as error:  # such as an Aurora cluster that is resuming
                 if remaining_s() < ANSWER_S + _PAUSE_S:
                     raise
                 log.warning("trying again: %s", error)
                 self._sleep(_PAUSE_S)
-                continue
-            raise _OutOfTimeError(f"another invocation continues with revision {pending[0]}")
 
 
 class _OutOfTimeError(TransientError):

@@ -108,6 +108,17 @@ def test_an_update_migrates_to_the_requested_revision_only(cloudformation: Cloud
     assert [answer["Data"] for answer in cloudformation.answers] == [{"Revision": "0005"}] * 2
 
 
+def test_a_rollback_succeeds_although_the_update_cannot(cloudformation: CloudFormation, empty_url: str) -> None:
+    """A table of another application stops the update; CloudFormation then requests what is there already."""
+    upgrade(empty_url, "0002")
+    with psycopg.connect(empty_url) as connection:
+        connection.execute("CREATE TABLE plate_events (theirs int)")
+    for revision in ("0003", "0002"):
+        _migration(empty_url).handle(cloudformation.request("Update", Revision=revision), remaining_s=_plenty)
+    assert [answer["Status"] for answer in cloudformation.answers] == ["FAILED", "SUCCESS"]
+    assert current_revision(empty_url) == "0002"
+
+
 def test_an_earlier_release_leaves_the_schema_of_a_newer_one(cloudformation: CloudFormation, empty_url: str) -> None:
     """After a rollback the earlier code answers for a database that it does not know."""
     upgrade(empty_url)
